@@ -1,8 +1,8 @@
 """Configuration: frozen dataclasses by section; command line beats environment beats TOML beats these defaults.
 
-`load()` reads one TOML file and the environment and returns a `Config`. Every problem is a ConfigError of one line that
-names the place and the cure: an unknown key is an error, not a warning. `gateway.example.toml` comments every key, and a
-test compares it with the defaults here. A component receives its own section only.
+`load()` reads one TOML file and the environment and returns a `Config`. Every problem is a ConfigError of one line
+that names the place and the cure: an unknown key is an error, not a warning. `gateway.example.toml` comments every
+key, and a test compares it with the defaults here. A component receives its own section only.
 """
 
 from __future__ import annotations
@@ -252,7 +252,7 @@ def _value(annotation: Any, value: Any, source: str, name: str) -> Any:
         return _section(typing.cast(type, annotation), value, source, name + ".")
     origin = typing.get_origin(annotation)
     if origin is typing.Union or origin is types.UnionType:
-        inner = [part for part in typing.get_args(annotation) if part is not type(None)][0]
+        inner = next(part for part in typing.get_args(annotation) if part is not type(None))
         return None if value in ("", None) else _value(inner, value, source, name)
     if annotation is Address:
         try:
