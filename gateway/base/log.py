@@ -46,7 +46,7 @@ class Tagged(logging.LoggerAdapter[logging.Logger]):
 
 
 class Repeated:
-    """Counts a repeated trouble and lets one line a second through: `if (n := r.hit(now)): log.debug("… %d times", n)`."""
+    """Counts a repeated trouble and lets one line a second through: `if (n := r.hit(now)): log.debug("%d times", n)`."""
 
     __slots__ = ("_count", "_interval_s", "_next")
 

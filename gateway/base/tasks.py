@@ -46,6 +46,11 @@ class Tasks:
             if self._on_error is not None:
                 self._on_error(error)
 
+    async def join(self, timeout_s: float) -> None:
+        """Wait until every task has ended by itself, at most `timeout_s`; what is left then goes on running."""
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=timeout_s)
+
     async def aclose(self) -> None:
         """Cancel every task and wait until all have ended. Idempotent; safe to call from one of the tasks."""
         self._closed = True

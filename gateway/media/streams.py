@@ -1,0 +1,240 @@
+"""The directory of streams: one place that answers "give me stream X as RTP" or "as frames".
+
+A `Stream` has both hubs for its whole life: `live` (frames) and `audio`, `video` (RTP). It is native to the hub that
+its publisher feeds; the other hub is fed by a bridge, and only while somebody there listens:
+
+    publisher "live" (RTMP)    live ──▶ ToRtp ──▶ audio, video     while a publication has subscriptions
+    publisher "rtp" (WebRTC)   audio, video ──▶ ToLive ──▶ live    while the frame hub has readers
+
+Invariant: at most one publisher per stream; a newer one replaces the older at once, whatever the transports, and
+viewers on both sides stay attached (the hubs make time and sequence numbers continue).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from typing import Literal, Protocol
+
+from pyee.base import EventEmitter
+
+from gateway.base.clock import Clock, monotonic
+from gateway.base.config import AudioConfig, BridgeConfig, LiveConfig, RtcConfig
+from gateway.base.errors import GatewayError, NameTaken
+from gateway.base.tasks import Tasks
+from gateway.media.bridge.pool import CodecPool
+from gateway.media.bridge.to_live import ToLive
+from gateway.media.bridge.to_rtp import ToRtp
+from gateway.media.live.stream import LiveStream
+from gateway.media.sfu.publication import Publication
+
+log = logging.getLogger(__name__)
+
+FORGET_S = 60.0
+"""An idle stream (no publisher, no reader, no subscription) is dropped from memory after this long."""
+
+
+class Publisher(Protocol):
+    """Whoever feeds a stream: an RTMP connection, an up connection of a browser or of WHIP."""
+
+    def replaced(self, reason: str) -> None:
+        """A newer publisher has taken the stream; stop sending. Must not call back into the stream."""
+
+
+Native = Literal["live", "rtp"]
+
+
+class Stream:
+    """One named stream and its two hubs. `events` announces "notice" (text): what a viewer should be told in words."""
+
+    def __init__(self, stream_id: str, owner: Streams) -> None:
+        self.id = stream_id
+        self.events = EventEmitter()
+        self.publisher: Publisher | None = None
+        self.native: Native | None = None
+        self.idle_since = owner.clock()
+        self._owner = owner
+        self._bridge: ToRtp | ToLive | None = None
+        self._linger: asyncio.TimerHandle | None = None
+        self.live = LiveStream(stream_id, owner.live_config)
+        self.audio = Publication("audio", stream_id, owner.rtc_config)
+        self.video = Publication("video", stream_id, owner.rtc_config)
+        self.live.demand = self._demand_changed
+        self.audio.demand = self._demand_changed
+        self.video.demand = self._demand_changed
+
+    @property
+    def bridging(self) -> str | None:
+        """ "to_rtp", "to_live" or None: what runs between the hubs now."""
+        if self._bridge is None:
+            return None
+        return "to_rtp" if isinstance(self._bridge, ToRtp) else "to_live"
+
+    def publish_live(self, publisher: Publisher, now: float) -> None:
+        """Make `publisher` the one that writes frames into `live`. The older publisher is replaced.
+
+        Raises NameTaken if there is one and rtmp.on_duplicate is "refuse".
+        """
+        self._take(publisher, "live")
+        self.live.start_source(now)
+        self._demand_changed(True)
+
+    def publish_rtp(self, publisher: Publisher, now: float) -> None:
+        """Make `publisher` the one that feeds `audio` and `video`. The older publisher is replaced.
+
+        Raises NameTaken if there is one and rtmp.on_duplicate is "refuse".
+        """
+        self._take(publisher, "rtp")
+        self._demand_changed(True)
+
+    def unpublish(self, publisher: Publisher, now: float, reason: str = "unpublished") -> None:
+        """`publisher` has ended. Nothing happens if a newer one has taken its place."""
+        if self.publisher is not publisher:
+            return
+        native, self.publisher, self.native = self.native, None, None
+        log.info("[%s] publisher left: %s", self.id, reason)
+        self._stop_bridge(reason)
+        if native == "live":
+            self.live.stop_source(reason)
+        self.idle_since = now
+
+    def _take(self, publisher: Publisher, native: Native) -> None:
+        old = self.publisher
+        if old is publisher:
+            return
+        if old is not None:
+            if self._owner.refuse_duplicates:
+                raise NameTaken(f"stream {self.id} has a publisher, and rtmp.on_duplicate is refuse")
+            log.info("[%s] publisher replaced (%s by %s)", self.id, self.native, native)
+        if self.native != native:
+            self._stop_bridge("source changed")
+            if self.native == "live":
+                self.live.stop_source("replaced")
+        self.publisher, self.native = publisher, native
+        if old is not None:
+            old.replaced("replaced")
+
+    # --- the bridge follows demand
+
+    def _wanted(self) -> bool:
+        if self.native == "live":
+            return bool(self.audio.subscriptions or self.video.subscriptions)
+        if self.native == "rtp":
+            return bool(self.live.readers)
+        return False
+
+    def _demand_changed(self, _more: bool) -> None:
+        if self._wanted():
+            if self._linger is not None:
+                self._linger.cancel()
+                self._linger = None
+            if self._bridge is None:
+                self._start_bridge()
+        elif self._bridge is not None and self._linger is None:
+            loop = asyncio.get_running_loop()
+            self._linger = loop.call_later(self._owner.bridge_config.linger_s, self._linger_over)
+
+    def _linger_over(self) -> None:
+        self._linger = None
+        if not self._wanted():
+            self._stop_bridge("nobody listens")
+
+    def _start_bridge(self) -> None:
+        owner = self._owner
+        bridge: ToRtp | ToLive
+        if self.native == "live":
+            bridge = ToRtp(self.live, self.audio, self.video, owner.pool, owner.bridge_config, owner.audio_config)
+        else:
+            bridge = ToLive(self.live, self.audio, self.video, owner.pool, owner.bridge_config, owner.audio_config)
+        bridge.notice = self._notice
+        try:
+            bridge.start()
+        except GatewayError as error:
+            self._notice(error.message)
+            return
+        self._bridge = bridge
+        log.info("[%s] bridge %s started", self.id, self.bridging)
+
+    def _stop_bridge(self, reason: str) -> None:
+        if self._linger is not None:
+            self._linger.cancel()
+            self._linger = None
+        bridge, self._bridge = self._bridge, None
+        if bridge is not None:
+            log.info("[%s] bridge stopped: %s", self.id, reason)
+            self._owner.tasks.start(bridge.stop(), f"stop bridge of {self.id}")
+
+    def _notice(self, text: str) -> None:
+        log.warning("[%s] %s", self.id, text)
+        self.events.emit("notice", text)
+
+    def idle(self) -> bool:
+        return self.publisher is None and not (
+            self.live.readers or self.audio.subscriptions or self.video.subscriptions
+        )
+
+    def close(self, reason: str) -> None:
+        """Let go of everything; readers are told that the stream has ended."""
+        publisher, self.publisher, self.native = self.publisher, None, None
+        self._stop_bridge(reason)
+        if publisher is not None:
+            publisher.replaced(reason)
+        self.live.close(reason)
+
+
+class Streams:
+    """All streams of this process, by stream id. Everything here runs on the event loop."""
+
+    def __init__(
+        self,
+        pool: CodecPool,
+        *,
+        bridge: BridgeConfig,
+        audio: AudioConfig,
+        live: LiveConfig,
+        rtc: RtcConfig,
+        refuse_duplicates: bool = False,
+        clock: Clock = monotonic,
+    ) -> None:
+        self.pool = pool
+        self.bridge_config = bridge
+        self.audio_config = audio
+        self.live_config = live
+        self.rtc_config = rtc
+        self.refuse_duplicates = refuse_duplicates
+        self.clock = clock
+        self.tasks = Tasks("streams")
+        self._streams: dict[str, Stream] = {}
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    def __iter__(self) -> Iterator[Stream]:
+        return iter(list(self._streams.values()))
+
+    def get(self, stream_id: str) -> Stream | None:
+        return self._streams.get(stream_id)
+
+    def open(self, stream_id: str) -> Stream:
+        """Return the stream of that id, made now if there is none."""
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            stream = self._streams[stream_id] = Stream(stream_id, self)
+        return stream
+
+    def sweep(self, now: float) -> None:
+        """Forget streams that have been idle for FORGET_S. Call every few seconds."""
+        for stream_id, stream in list(self._streams.items()):
+            if not stream.idle():
+                stream.idle_since = now
+            elif now - stream.idle_since > FORGET_S:
+                stream.close("idle")
+                del self._streams[stream_id]
+
+    async def aclose(self) -> None:
+        for stream in self:
+            stream.close("server stops")
+        self._streams.clear()
+        await self.tasks.join(2.0)
+        await self.tasks.aclose()
