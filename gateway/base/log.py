@@ -13,7 +13,9 @@ from collections.abc import MutableMapping
 from typing import Any, Final, TextIO
 
 _SECRET: Final = re.compile(
-    r"(?i)\b((?:tx|txSe)(?:secret|rect)|usersig|privatemapkey|token|authorization|bearer|t)([=:]\s*|\s+)(?!\s)[^&\s\"',}]+"
+    r"(?i)\b(tx(?:secret|serect)|usersig|privatemapkey|token|authorization|t)"  # the name
+    r"(\"?\s*[=:]\s*\"?)"  # its mark, in a query, a header or JSON
+    r"(?:bearer\s+)?[^&\s\"',}]+"
 )
 
 
@@ -46,7 +48,7 @@ class Tagged(logging.LoggerAdapter[logging.Logger]):
 
 
 class Repeated:
-    """Counts a repeated trouble and lets one line a second through: `if (n := r.hit(now)): log.debug("%d times", n)`."""
+    """Counts a repeated trouble and lets a line a second through: `if (n := r.hit(now)): log.debug("%d times", n)`."""
 
     __slots__ = ("_count", "_interval_s", "_next")
 
