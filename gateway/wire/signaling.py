@@ -1,0 +1,588 @@
+"""WebSocket signaling, version 1: text frames ⇄ frozen values. docs/protocol.md shows every message with its JSON.
+
+Reading has two steps, so that a refusal can always name the request it answers: `read()` takes one text frame to an
+`Envelope` (raises SignalingError: there is nothing to answer to), `parse()` takes the envelope to a message (raises
+BadRequest, which is answered with the envelope's id). Unknown fields are ignored, so that older servers and newer
+clients meet; an unknown `t` is refused. For any input: a value, SignalingError or BadRequest, nothing else.
+
+The server's messages are dataclasses of the same kind; `serialize()` makes their text. camelCase exists only here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+from gateway.base.errors import BadRequest, GatewayError, SignalingError
+
+VERSION: Final = 1
+MAX_FRAME: Final = 256 * 1024
+"""Characters of one text frame. 50 pairs of sections are 75 kB of SDP (measured with Chromium)."""
+MAX_SDP: Final = 200 * 1024
+MAX_TICKET: Final = 8192
+MAX_NICK: Final = 128
+MAX_ROOM_ID: Final = 4294967294
+MAX_MIDS: Final = 128
+
+StreamName = Literal["main", "aux"]
+MediaKind = Literal["audio", "video"]
+RoleName = Literal["anchor", "audience"]
+Direction = Literal["up", "down"]
+RequestId: TypeAlias = "int | str"
+
+_USER: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
+_MID: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]{1,32}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Envelope:
+    """One frame from a client: its request id, its type and the fields that are still unread."""
+
+    id: RequestId
+    type: str
+    fields: Mapping[str, Any]
+
+
+# --- what clients send
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Enter:
+    """Be let into a room: by tickets, or by the resume token of an earlier entry.
+
+    Exactly one of `room_id` (1..4294967294) and `room_text` is set. `sdk_app_id` None means the default app. `keep`
+    names the connections that a resuming client still holds.
+    """
+
+    room_id: int | None
+    room_text: str | None
+    user_id: str
+    sdk_app_id: int | None
+    user_sig: str
+    private_map_key: str
+    role: RoleName
+    nick: str
+    resume: str
+    keep: frozenset[Direction]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Publish:
+    """The offer of the up connection (first or again); `streams` names the stream of each sending section by mid."""
+
+    sdp: str
+    streams: Mapping[str, StreamName]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Unpublish:
+    stream: StreamName
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Subscribe:
+    user_id: str
+    stream: StreamName
+    kinds: frozenset[MediaKind]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Unsubscribe:
+    user_id: str
+    stream: StreamName
+    kinds: frozenset[MediaKind]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answer:
+    """The client's answer to our offer number `n` of the down connection."""
+
+    n: int
+    sdp: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Mute:
+    stream: StreamName
+    kind: MediaKind
+    muted: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Role:
+    role: RoleName
+    private_map_key: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Restart:
+    """ICE restart: up brings its own new offer in `sdp`; down asks us for one, `fresh` for a whole new connection."""
+
+    direction: Direction
+    sdp: str
+    fresh: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Leave:
+    pass
+
+
+Message: TypeAlias = Enter | Publish | Unpublish | Subscribe | Unsubscribe | Answer | Mute | Role | Restart | Leave
+
+
+def read(text: str) -> Envelope:
+    """Take one text frame apart. Raises SignalingError if it is too long or not an object with `id` and `t`."""
+    if len(text) > MAX_FRAME:
+        raise SignalingError(f"frame of {len(text)} characters, limit {MAX_FRAME}")
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError):
+        raise SignalingError("the frame is not JSON") from None
+    if not isinstance(fields, dict):
+        raise SignalingError("the frame is not a JSON object")
+    request = fields.get("id")
+    if isinstance(request, bool) or not isinstance(request, int | str):
+        raise SignalingError("id: a number or a text is needed")
+    if isinstance(request, int) and not 0 <= request < 1 << 53:
+        raise SignalingError("id: a number of 0 to 2^53 - 1 is needed")
+    if isinstance(request, str) and (not 0 < len(request) <= 64 or not _sound(request)):
+        raise SignalingError("id: a text of 1 to 64 characters is needed")
+    kind = fields.get("t")
+    if not isinstance(kind, str) or not 0 < len(kind) <= 32 or not _sound(kind):
+        raise SignalingError("t: the name of the request is needed")
+    return Envelope(request, kind, fields)
+
+
+def parse(envelope: Envelope) -> Message:
+    """Return the message in `envelope`. Raises BadRequest that names the field."""
+    parser = _PARSERS.get(envelope.type)
+    if parser is None:
+        raise BadRequest(f"t: {envelope.type!r} is unknown; known here: {', '.join(_PARSERS)}")
+    message: Message = parser(envelope.fields)
+    return message
+
+
+def _enter(f: Mapping[str, Any]) -> Enter:
+    version = _number(f, "v", low=0, high=1 << 31)
+    if version != VERSION:
+        raise BadRequest(f"v: version {version} is not spoken here, only {VERSION}")
+    room_id, room_text = f.get("roomId"), f.get("strRoomId")
+    if (room_id is None) == (room_text is None):
+        raise BadRequest("roomId (number) or strRoomId (text): exactly one is needed")
+    if room_id is not None:
+        if isinstance(room_id, str) and room_id.isascii() and room_id.isdecimal() and len(room_id) <= 10:
+            room_id = int(room_id)
+        if isinstance(room_id, bool) or not isinstance(room_id, int) or not 1 <= room_id <= MAX_ROOM_ID:
+            raise BadRequest(f"roomId: a number of 1 to {MAX_ROOM_ID} is needed")
+    elif not isinstance(room_text, str) or not _sound(room_text) or not 1 <= len(room_text.encode()) <= 64:
+        raise BadRequest("strRoomId: a text of 1 to 64 bytes is needed")
+    app = _number(f, "sdkAppId", low=0, high=0xFFFFFFFF, default=0)
+    keep = f.get("keep") or []
+    if not isinstance(keep, list) or len(keep) > 2 or any(item not in ("up", "down") for item in keep):
+        raise BadRequest("keep: a list of up and down is needed")
+    return Enter(
+        room_id=room_id,
+        room_text=room_text,
+        user_id=_user(f, "userId"),
+        sdk_app_id=app or None,
+        user_sig=_text(f, "userSig", MAX_TICKET, default=""),
+        private_map_key=_text(f, "privateMapKey", MAX_TICKET, default=""),
+        role=_choice(f, "role", RoleName, default="anchor"),
+        nick=_text(f, "nick", MAX_NICK, default=""),
+        resume=_text(f, "resume", 256, default=""),
+        keep=frozenset(keep),
+    )
+
+
+def _publish(f: Mapping[str, Any]) -> Publish:
+    streams = f.get("streams")
+    if not isinstance(streams, dict) or len(streams) > MAX_MIDS:
+        raise BadRequest(f"streams: an object of at most {MAX_MIDS} mids is needed")
+    for mid, name in streams.items():
+        if not _MID.fullmatch(mid) or name not in get_args(StreamName):
+            raise BadRequest("streams: each entry is a mid with main or aux")
+    return Publish(_sdp(f), dict(streams))
+
+
+def _unpublish(f: Mapping[str, Any]) -> Unpublish:
+    return Unpublish(_choice(f, "stream", StreamName))
+
+
+def _subscribe(f: Mapping[str, Any]) -> Subscribe:
+    return Subscribe(_user(f, "userId"), _choice(f, "stream", StreamName, default="main"), _kinds(f))
+
+
+def _unsubscribe(f: Mapping[str, Any]) -> Unsubscribe:
+    return Unsubscribe(_user(f, "userId"), _choice(f, "stream", StreamName, default="main"), _kinds(f))
+
+
+def _answer(f: Mapping[str, Any]) -> Answer:
+    return Answer(_number(f, "n", low=0, high=1 << 31), _sdp(f))
+
+
+def _mute(f: Mapping[str, Any]) -> Mute:
+    stream = _choice(f, "stream", StreamName, default="main")
+    return Mute(stream, _choice(f, "kind", MediaKind), _flag(f, "muted"))
+
+
+def _role(f: Mapping[str, Any]) -> Role:
+    return Role(_choice(f, "role", RoleName), _text(f, "privateMapKey", MAX_TICKET, default=""))
+
+
+def _restart(f: Mapping[str, Any]) -> Restart:
+    direction: Direction = _choice(f, "direction", Direction)
+    return Restart(direction, _sdp(f) if direction == "up" else "", _flag(f, "fresh", default=False))
+
+
+def _leave(_: Mapping[str, Any]) -> Leave:
+    return Leave()
+
+
+_PARSERS: Final[Mapping[str, Any]] = {
+    "enter": _enter,
+    "publish": _publish,
+    "unpublish": _unpublish,
+    "subscribe": _subscribe,
+    "unsubscribe": _unsubscribe,
+    "answer": _answer,
+    "mute": _mute,
+    "role": _role,
+    "restart": _restart,
+    "leave": _leave,
+}
+
+
+def _sound(text: str) -> bool:
+    """JSON can carry half a surrogate pair, which no encoder takes later."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _text(f: Mapping[str, Any], name: str, limit: int, default: str | None = None) -> str:
+    value = f.get(name)
+    if value is None and default is not None:
+        return default
+    if not isinstance(value, str) or len(value) > limit or not _sound(value):
+        raise BadRequest(f"{name}: a text of at most {limit} characters is needed")
+    return value
+
+
+def _user(f: Mapping[str, Any], name: str) -> str:
+    value = f.get(name)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63:
+        value = str(value)
+    if not isinstance(value, str) or not _USER.fullmatch(value):
+        raise BadRequest(f"{name}: 1 to 32 of A-Z a-z 0-9 _ - are needed")
+    return value
+
+
+def _number(f: Mapping[str, Any], name: str, *, low: int, high: int, default: int | None = None) -> int:
+    value = f.get(name)
+    if value is None and default is not None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise BadRequest(f"{name}: a whole number of {low} to {high} is needed")
+    return value
+
+
+def _flag(f: Mapping[str, Any], name: str, default: bool | None = None) -> bool:
+    value = f.get(name)
+    if value is None and default is not None:
+        return default
+    if not isinstance(value, bool):
+        raise BadRequest(f"{name}: true or false is needed")
+    return value
+
+
+def _choice(f: Mapping[str, Any], name: str, kind: Any, default: str | None = None) -> Any:
+    value = f.get(name, default)
+    if not isinstance(value, str) or value not in get_args(kind):
+        raise BadRequest(f"{name}: one of {', '.join(get_args(kind))} is needed")
+    return value
+
+
+def _kinds(f: Mapping[str, Any]) -> frozenset[MediaKind]:
+    value = f.get("kinds")
+    if value is None:
+        return frozenset(get_args(MediaKind))
+    if not isinstance(value, list) or not 1 <= len(value) <= 2 or any(item not in ("audio", "video") for item in value):
+        raise BadRequest("kinds: a list of audio and video is needed")
+    return frozenset(value)
+
+
+def _sdp(f: Mapping[str, Any]) -> str:
+    value = _text(f, "sdp", MAX_SDP)
+    if not value:
+        raise BadRequest("sdp: a description is needed")
+    return value
+
+
+# --- what the server sends
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StreamView:
+    """One live stream as others see it. `urls`: play URLs for this viewer, by "rtc", "rtmp", "flv"."""
+
+    user_id: str
+    stream: StreamName
+    audio: bool
+    video: bool
+    audio_muted: bool
+    video_muted: bool
+    transport: str
+    urls: Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MemberView:
+    user_id: str
+    nick: str
+    role: RoleName
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entered:
+    """The answer to `enter`. `members` are the others; `urls`: this member's own push and play URLs."""
+
+    request: RequestId
+    sdk_app_id: int
+    room_id: int | None
+    room_text: str | None
+    user_id: str
+    role: RoleName
+    privileges: int
+    resume: str
+    resume_ms: int
+    resumed: bool
+    kept: tuple[Direction, ...]
+    time_ms: int
+    dev: bool
+    members: tuple[MemberView, ...]
+    streams: tuple[StreamView, ...]
+    urls: Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reply:
+    """A request was done; `fields` stand beside `ok` (sdp, kinds, …), in wire spelling."""
+
+    request: RequestId
+    fields: Mapping[str, object] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Failure:
+    """A request was refused; `request` None answers a frame that had no readable id."""
+
+    request: RequestId | None
+    code: int
+    name: str
+    message: str
+    retry_after_ms: int | None = None
+
+    @classmethod
+    def of(cls, request: RequestId | None, error: GatewayError) -> Failure:
+        return cls(request, error.code, error.name, error.message, error.retry_after_ms)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MemberJoined:
+    """Also sent again when the nick or the role of a member has changed."""
+
+    member: MemberView
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MemberGone:
+    user_id: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StreamOn:
+    """A stream has begun, or has other media kinds than before."""
+
+    view: StreamView
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StreamOff:
+    user_id: str
+    stream: StreamName
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Muted:
+    user_id: str
+    stream: StreamName
+    kind: MediaKind
+    muted: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Speaking:
+    """Who is heard now: user id and level 0..100, loudest first."""
+
+    users: tuple[tuple[str, int], ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Slot:
+    mid: str
+    user_id: str
+    stream: StreamName
+    kind: MediaKind
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Offer:
+    n: int
+    sdp: str
+    slots: tuple[Slot, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Paused:
+    """Our side holds video back from this viewer (its link is too slow), or lets it go again."""
+
+    user_id: str
+    stream: StreamName
+    kind: MediaKind
+    paused: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Notice:
+    """What a viewer of a stream should read in words, for example that its codec cannot be shown here."""
+
+    user_id: str
+    stream: StreamName
+    text: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PeerClosed:
+    """A connection has died (no check for 15 s, or DTLS ended): publish again, or restart down with fresh."""
+
+    direction: Direction
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Kicked:
+    reason: str
+
+
+ServerMessage: TypeAlias = (
+    Entered
+    | Reply
+    | Failure
+    | MemberJoined
+    | MemberGone
+    | StreamOn
+    | StreamOff
+    | Muted
+    | Speaking
+    | Offer
+    | Paused
+    | Notice
+    | PeerClosed
+    | Kicked
+)
+
+
+def serialize(message: ServerMessage) -> str:
+    """Return the text frame of `message`."""
+    return json.dumps(_fields(message), separators=(",", ":"))
+
+
+def _fields(message: ServerMessage) -> dict[str, object]:
+    match message:
+        case Entered():
+            return _entered(message)
+        case Reply():
+            return {"re": message.request, "ok": True, **message.fields}
+        case Failure():
+            error: dict[str, object] = {"code": message.code, "name": message.name, "message": message.message}
+            if message.retry_after_ms is not None:
+                error["retryAfterMs"] = message.retry_after_ms
+            return {"re": message.request, "error": error}
+        case MemberJoined():
+            return {"t": "member+", **_member(message.member)}
+        case MemberGone():
+            return {"t": "member-", "userId": message.user_id, "reason": message.reason}
+        case StreamOn():
+            return {"t": "stream+", **_stream(message.view)}
+        case StreamOff():
+            return {"t": "stream-", "userId": message.user_id, "stream": message.stream}
+        case Muted():
+            return {"t": "mute", **_track(message), "muted": message.muted}
+        case Speaking():
+            return {"t": "speaking", "users": [{"userId": user, "level": level} for user, level in message.users]}
+        case Offer():
+            return {"t": "offer", "n": message.n, "sdp": message.sdp, "map": _map(message.slots)}
+        case Paused():
+            return {"t": "pause", **_track(message), "paused": message.paused}
+        case Notice():
+            return {"t": "notice", "userId": message.user_id, "stream": message.stream, "message": message.text}
+        case PeerClosed():
+            return {"t": "closed", "direction": message.direction, "reason": message.reason}
+        case Kicked():
+            return {"t": "kicked", "reason": message.reason}
+
+
+def _entered(m: Entered) -> dict[str, object]:
+    room: dict[str, object] = {"roomId": m.room_id} if m.room_id is not None else {"strRoomId": m.room_text}
+    return {
+        "re": m.request,
+        "ok": True,
+        "t": "entered",
+        "v": VERSION,
+        "sdkAppId": m.sdk_app_id,
+        **room,
+        "userId": m.user_id,
+        "role": m.role,
+        "privileges": m.privileges,
+        "resume": m.resume,
+        "resumeMs": m.resume_ms,
+        "resumed": m.resumed,
+        "kept": list(m.kept),
+        "time": m.time_ms,
+        "dev": m.dev,
+        "members": [_member(view) for view in m.members],
+        "streams": [_stream(view) for view in m.streams],
+        "urls": dict(m.urls),
+    }
+
+
+def _member(view: MemberView) -> dict[str, object]:
+    return {"userId": view.user_id, "nick": view.nick, "role": view.role}
+
+
+def _stream(view: StreamView) -> dict[str, object]:
+    return {
+        "userId": view.user_id,
+        "stream": view.stream,
+        "audio": view.audio,
+        "video": view.video,
+        "audioMuted": view.audio_muted,
+        "videoMuted": view.video_muted,
+        "transport": view.transport,
+        "urls": dict(view.urls),
+    }
+
+
+def _track(message: Muted | Paused) -> dict[str, object]:
+    return {"userId": message.user_id, "stream": message.stream, "kind": message.kind}
+
+
+def _map(slots: Iterable[Slot]) -> list[dict[str, object]]:
+    return [{"mid": s.mid, "userId": s.user_id, "stream": s.stream, "kind": s.kind} for s in slots]

@@ -1,0 +1,266 @@
+"""wire/signaling.py: what is read, what is refused and by which name, and what the server's messages look like."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gateway.base.errors import BadRequest, NoSuchStream, Overloaded, SignalingError
+from gateway.wire import signaling as s
+
+
+def parse(**fields: Any) -> s.Message:
+    return s.parse(s.read(json.dumps({"id": 1, **fields})))
+
+
+ENTER = {"t": "enter", "v": 1, "userId": "alice", "userSig": "sig", "privateMapKey": "key", "roomId": 1001}
+
+GOOD: list[tuple[dict[str, Any], s.Message]] = [
+    (
+        ENTER,
+        s.Enter(1001, None, "alice", None, "sig", "key", "anchor", "", "", frozenset()),
+    ),
+    (
+        {
+            "t": "enter",
+            "v": 1,
+            "sdkAppId": 1400000001,
+            "userId": 12345,
+            "strRoomId": "room-A1",
+            "role": "audience",
+            "nick": "Al",
+            "resume": "tok",
+            "keep": ["down"],
+            "unknown": 1,
+        },
+        s.Enter(None, "room-A1", "12345", 1400000001, "", "", "audience", "Al", "tok", frozenset({"down"})),
+    ),
+    (
+        {"t": "publish", "sdp": "v=0", "streams": {"0": "main", "a1": "aux"}},
+        s.Publish("v=0", {"0": "main", "a1": "aux"}),
+    ),
+    ({"t": "unpublish", "stream": "aux"}, s.Unpublish("aux")),
+    (
+        {"t": "subscribe", "userId": "bob", "stream": "main", "kinds": ["audio"]},
+        s.Subscribe("bob", "main", frozenset({"audio"})),
+    ),
+    ({"t": "subscribe", "userId": "bob"}, s.Subscribe("bob", "main", frozenset({"audio", "video"}))),
+    (
+        {"t": "unsubscribe", "userId": "bob", "kinds": ["video"]},
+        s.Unsubscribe("bob", "main", frozenset({"video"})),
+    ),
+    ({"t": "answer", "n": 3, "sdp": "v=0"}, s.Answer(3, "v=0")),
+    ({"t": "mute", "kind": "audio", "muted": True}, s.Mute("main", "audio", True)),
+    ({"t": "role", "role": "audience"}, s.Role("audience", "")),
+    ({"t": "restart", "direction": "up", "sdp": "v=0"}, s.Restart("up", "v=0", False)),
+    ({"t": "restart", "direction": "down", "fresh": True}, s.Restart("down", "", True)),
+    ({"t": "leave"}, s.Leave()),
+]
+
+
+@pytest.mark.parametrize(("fields", "message"), GOOD, ids=lambda v: v["t"] if isinstance(v, dict) else "")
+def test_each_request_is_read(fields: dict[str, Any], message: s.Message) -> None:
+    assert parse(**fields) == message
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        "",
+        "null",
+        "[]",
+        '"enter"',
+        "{",
+        "[" * 100000,
+        '{"t":"leave"}',
+        '{"id":null,"t":"leave"}',
+        '{"id":true,"t":"leave"}',
+        '{"id":-1,"t":"leave"}',
+        '{"id":1e400,"t":"leave"}',
+        '{"id":"","t":"leave"}',
+        '{"id":"\\ud800","t":"leave"}',
+        '{"id":1}',
+        '{"id":1,"t":5}',
+        '{"id":' + "9" * 5000 + ',"t":"leave"}',
+        '{"id":1,"t":"leave","x":"' + "x" * s.MAX_FRAME + '"}',
+    ],
+)
+def test_a_frame_without_a_readable_request_is_a_signaling_error(frame: str) -> None:
+    with pytest.raises(SignalingError):
+        s.read(frame)
+
+
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({"t": "dance"}, "t:"),
+    ({**ENTER, "v": 2}, "v:"),
+    ({**ENTER, "v": None}, "v:"),
+    ({**ENTER, "roomId": 0}, "roomId"),
+    ({**ENTER, "roomId": 4294967295}, "roomId"),
+    ({**ENTER, "roomId": True}, "roomId"),
+    ({**ENTER, "strRoomId": "both"}, "exactly one"),
+    ({**ENTER, "roomId": None}, "exactly one"),
+    ({**ENTER, "roomId": None, "strRoomId": "x" * 65}, "strRoomId"),
+    ({**ENTER, "roomId": None, "strRoomId": ""}, "strRoomId"),
+    ({**ENTER, "userId": "a b"}, "userId"),
+    ({**ENTER, "userId": "x" * 33}, "userId"),
+    ({**ENTER, "userId": None}, "userId"),
+    ({**ENTER, "userSig": 5}, "userSig"),
+    ({**ENTER, "privateMapKey": "k" * (s.MAX_TICKET + 1)}, "privateMapKey"),
+    ({**ENTER, "role": "king"}, "role"),
+    ({**ENTER, "keep": ["sideways"]}, "keep"),
+    ({**ENTER, "keep": [["up"]]}, "keep"),
+    ({**ENTER, "sdkAppId": -1}, "sdkAppId"),
+    ({**ENTER, "nick": "\ud800"}, "nick"),
+    ({"t": "publish", "streams": {}}, "sdp"),
+    ({"t": "publish", "sdp": "", "streams": {}}, "sdp"),
+    ({"t": "publish", "sdp": "v=0"}, "streams"),
+    ({"t": "publish", "sdp": "v=0", "streams": {"0": "side"}}, "streams"),
+    ({"t": "publish", "sdp": "v=0", "streams": {"0": ["main"]}}, "streams"),
+    ({"t": "publish", "sdp": "v=0", "streams": {"a b": "main"}}, "streams"),
+    ({"t": "publish", "sdp": "v=0", "streams": {str(n): "main" for n in range(200)}}, "streams"),
+    ({"t": "subscribe", "userId": "bob", "kinds": []}, "kinds"),
+    ({"t": "subscribe", "userId": "bob", "kinds": ["smell"]}, "kinds"),
+    ({"t": "subscribe", "userId": "bob", "kinds": [{}]}, "kinds"),
+    ({"t": "subscribe", "userId": "bob", "stream": "x"}, "stream"),
+    ({"t": "answer", "sdp": "v=0"}, "n:"),
+    ({"t": "answer", "n": 1.5, "sdp": "v=0"}, "n:"),
+    ({"t": "mute", "kind": "audio", "muted": 1}, "muted"),
+    ({"t": "mute", "muted": True}, "kind"),
+    ({"t": "role"}, "role"),
+    ({"t": "restart"}, "direction"),
+    ({"t": "restart", "direction": "up"}, "sdp"),
+]
+
+
+@pytest.mark.parametrize(("fields", "names"), BAD)
+def test_a_bad_field_is_refused_by_its_name(fields: dict[str, Any], names: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        parse(**fields)
+    assert names in caught.value.message
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.sampled_from(GOOD), st.dictionaries(st.sampled_from(["v", "sdp", "n", "kinds", "streams", "keep"]), JSON))
+def test_mutated_requests_give_a_message_or_bad_request(
+    good: tuple[dict[str, Any], Any], wrong: dict[str, Any]
+) -> None:
+    try:
+        parse(**{**good[0], **wrong})
+    except (BadRequest, SignalingError):
+        pass
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(max_size=200) | JSON.map(json.dumps))
+def test_any_text_gives_an_envelope_or_a_signaling_error(text: str) -> None:
+    try:
+        s.parse(s.read(text))
+    except (BadRequest, SignalingError):
+        pass
+
+
+STREAM = s.StreamView("bob", "main", True, True, False, True, "webrtc", {"flv": "http://x/live/s.flv"})
+STREAM_JSON = {
+    "userId": "bob",
+    "stream": "main",
+    "audio": True,
+    "video": True,
+    "audioMuted": False,
+    "videoMuted": True,
+    "transport": "webrtc",
+    "urls": {"flv": "http://x/live/s.flv"},
+}
+BOB = s.MemberView("bob", "Bob", "anchor")
+
+SENT: list[tuple[s.ServerMessage, dict[str, Any]]] = [
+    (s.Reply(7, {"sdp": "v=0"}), {"re": 7, "ok": True, "sdp": "v=0"}),
+    (
+        s.Failure.of("a", NoSuchStream("no stream")),
+        {"re": "a", "error": {"code": 1204, "name": "no_such_stream", "message": "no stream"}},
+    ),
+    (
+        s.Failure.of(None, Overloaded("busy")),
+        {"re": None, "error": {"code": 1301, "name": "overloaded", "message": "busy", "retryAfterMs": 2000}},
+    ),
+    (s.MemberJoined(BOB), {"t": "member+", "userId": "bob", "nick": "Bob", "role": "anchor"}),
+    (s.MemberGone("bob", "left"), {"t": "member-", "userId": "bob", "reason": "left"}),
+    (s.StreamOn(STREAM), {"t": "stream+", **STREAM_JSON}),
+    (s.StreamOff("bob", "aux"), {"t": "stream-", "userId": "bob", "stream": "aux"}),
+    (
+        s.Muted("bob", "main", "audio", True),
+        {"t": "mute", "userId": "bob", "stream": "main", "kind": "audio", "muted": True},
+    ),
+    (s.Speaking((("bob", 73),)), {"t": "speaking", "users": [{"userId": "bob", "level": 73}]}),
+    (
+        s.Offer(3, "v=0", (s.Slot("1", "bob", "main", "video"),)),
+        {
+            "t": "offer",
+            "n": 3,
+            "sdp": "v=0",
+            "map": [{"mid": "1", "userId": "bob", "stream": "main", "kind": "video"}],
+        },
+    ),
+    (
+        s.Paused("bob", "main", "video", True),
+        {"t": "pause", "userId": "bob", "stream": "main", "kind": "video", "paused": True},
+    ),
+    (s.Notice("bob", "main", "words"), {"t": "notice", "userId": "bob", "stream": "main", "message": "words"}),
+    (s.PeerClosed("down", "consent"), {"t": "closed", "direction": "down", "reason": "consent"}),
+    (s.Kicked("replaced"), {"t": "kicked", "reason": "replaced"}),
+    (
+        s.Entered(
+            request=1,
+            sdk_app_id=1400000001,
+            room_id=1001,
+            room_text=None,
+            user_id="alice",
+            role="anchor",
+            privileges=255,
+            resume="tok",
+            resume_ms=15000,
+            resumed=False,
+            kept=(),
+            time_ms=5,
+            dev=True,
+            members=(BOB,),
+            streams=(STREAM,),
+            urls={"push": "rtmp://x"},
+        ),
+        {
+            "re": 1,
+            "ok": True,
+            "t": "entered",
+            "v": 1,
+            "sdkAppId": 1400000001,
+            "roomId": 1001,
+            "userId": "alice",
+            "role": "anchor",
+            "privileges": 255,
+            "resume": "tok",
+            "resumeMs": 15000,
+            "resumed": False,
+            "kept": [],
+            "time": 5,
+            "dev": True,
+            "members": [{"userId": "bob", "nick": "Bob", "role": "anchor"}],
+            "streams": [STREAM_JSON],
+            "urls": {"push": "rtmp://x"},
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("message", "fields"), SENT, ids=lambda v: type(v).__name__)
+def test_each_server_message_has_its_json(message: s.ServerMessage, fields: dict[str, Any]) -> None:
+    assert json.loads(s.serialize(message)) == fields
