@@ -473,7 +473,7 @@ class ParameterSets:
         self._pps: dict[int, bytes] = {}
 
     def update(self, nal: bytes) -> bool:
-        """Take an SPS or PPS; any other NAL unit is ignored. Return True if something changed. Raises CodecDataError."""
+        """Take an SPS or PPS; any other NAL unit is ignored. True if something changed. Raises CodecDataError."""
         kind = nal_type(nal)
         if kind not in (NalType.SPS, NalType.PPS):
             return False

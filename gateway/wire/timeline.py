@@ -276,7 +276,7 @@ TICKS_PER_MS: Final = 90
 BACK_MS: Final = 500
 """A stamp further back than this is a restart of the publisher's clock, a smaller step back is its jitter."""
 AHEAD_MS: Final = 3000
-"""A stamp ahead by more than this beyond the time waited is a jump. Bursts and pushing faster than real time are not."""
+"""A stamp ahead by more than this beyond the time waited is a jump. Bursts and fast pushing are not."""
 MATCH_MS: Final = 500
 """The second track joins the first one's new offset if that leaves it continuous within this."""
 EPOCH_LIFE_S: Final = 10.0
