@@ -150,7 +150,9 @@ class Timeline:
             track.strikes += 1
             if track.strikes < 2:
                 return
-            # The sender's wall clock was set. Both tracks' reports have to be from one side of that.
+            # The sender's wall clock or this track's RTP clock was set. Both tracks' reports have to be from one side
+            # of that, and what they say then is a new source: it is followed fast.
+            self._source = None
             track.reports.clear()
             other = self._other(track)
             if other is not None:
