@@ -1,0 +1,448 @@
+// @ts-check
+/**
+ * The two peer connections of a member: `UpPeer` sends (we offer), `DownPeer` receives (the server offers).
+ *
+ * The first section of *up* is the datachannel and lives as long as the connection, because the first section carries
+ * the transport. Sections are never stopped: a camera that goes off becomes `inactive` and its section is used again.
+ */
+
+import { RtcError } from './errors.js';
+
+/**
+ * @typedef {import('./signaling.js').Signaling} Signaling
+ * @typedef {'main' | 'aux'} Stream
+ * @typedef {'audio' | 'video'} Kind
+ * @typedef {{stream: Stream, kind: Kind, track: MediaStreamTrack, bitrateKbps?: number, active: boolean}} Sent
+ * @typedef {{mid: string, userId: string, stream: Stream, kind: Kind}} Slot
+ */
+
+const CAPTURE_TIME = 'http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time';
+const DISCONNECTED_MS = 3_000;
+const RESTART_MS = 8_000;
+
+/** Watches a connection and calls for help: first an ICE restart, then, if that did not do, a new connection. */
+class Watch {
+  #timer = 0;
+  #attempts = 0;
+  #connection;
+  #on;
+
+  /**
+   * @param {RTCPeerConnection} connection
+   * @param {{restart: () => void, rebuild: () => void, changed: () => void}} on
+   */
+  constructor(connection, on) {
+    this.#connection = connection;
+    this.#on = on;
+    connection.addEventListener('connectionstatechange', () => this.#changed());
+  }
+
+  stop() {
+    clearTimeout(this.#timer);
+    this.#timer = -1;
+  }
+
+  #changed() {
+    if (this.#timer === -1) return;
+    const state = this.#connection.connectionState;
+    if (state === 'connected') {
+      clearTimeout(this.#timer);
+      this.#timer = this.#attempts = 0;
+    } else if (state === 'failed') {
+      this.#help();
+    } else if (state === 'disconnected' && !this.#timer) {
+      this.#timer = setTimeout(() => this.#help(), DISCONNECTED_MS);
+    }
+    this.#on.changed();
+  }
+
+  #help() {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#help(), RESTART_MS);
+    this.#attempts += 1;
+    if (this.#attempts === 1) this.#on.restart();
+    else this.#on.rebuild();
+  }
+}
+
+export class UpPeer {
+  #signaling;
+  #codecs;
+  #on;
+  /** @type {RTCPeerConnection | null} */
+  #connection = null;
+  /** @type {Watch | null} */
+  #watch = null;
+  /** @type {Map<string, Sent>} what is to be sent, by stream and kind; outlives a connection */
+  #sent = new Map();
+  /** @type {Map<string, RTCRtpTransceiver>} */
+  #sections = new Map();
+  #streams = { main: new MediaStream(), aux: new MediaStream() };
+  #wanted = false;
+  #restartWanted = false;
+  /** the first section stands */
+  #anchored = false;
+  /** @type {Promise<void> | null} */
+  #running = null;
+  /** @type {Promise<void> | null} */
+  #building = null;
+  /** @type {RTCDataChannel | null} */
+  chat = null;
+
+  /**
+   * @param {Signaling} signaling
+   * @param {string[]} codecs names in order of preference, such as ["H264", "VP8"]; others are not offered
+   * @param {{changed: () => void, failed: (error: RtcError) => void}} on `failed`: the server refused what was sent
+   */
+  constructor(signaling, codecs, on) {
+    this.#signaling = signaling;
+    this.#codecs = codecs;
+    this.#on = on;
+  }
+
+  get connectionState() {
+    return this.#connection?.connectionState ?? 'new';
+  }
+
+  get connection() {
+    return this.#connection;
+  }
+
+  /**
+   * Connect (again, from nothing): the datachannel first, then everything that is to be sent.
+   * @param {Sent[]} [sent] instead of what was sent before
+   */
+  build(sent) {
+    this.#drop();
+    if (sent) this.#sent = new Map(sent.map((one) => [`${one.stream}/${one.kind}`, one]));
+    this.#connection = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
+    this.#watch = new Watch(this.#connection, {
+      restart: () => this.restart(),
+      rebuild: () => this.build().catch((error) => this.#trouble(error)),
+      changed: this.#on.changed,
+    });
+    this.chat = this.#connection.createDataChannel('chat');
+    this.#building = this.#build(this.#connection);
+    return this.#building;
+  }
+
+  /** @param {RTCPeerConnection} connection */
+  async #build(connection) {
+    await this.#negotiate();
+    if (connection !== this.#connection) return;
+    this.#anchored = true;
+    if (!this.#sent.size) return;
+    for (const sent of this.#sent.values()) this.#attach(sent);
+    await this.#negotiate();
+  }
+
+  /**
+   * Send a track, replacing what this stream and kind sent before.
+   * @param {Sent} sent
+   */
+  async send(sent) {
+    const key = `${sent.stream}/${sent.kind}`;
+    const section = this.#sent.has(key) ? this.#sections.get(key) : undefined;
+    this.#sent.set(key, sent);
+    if (!this.#connection) return;
+    try {
+      if (!this.#anchored) {
+        await this.#building;
+      } else if (section) {
+        await section.sender.replaceTrack(sent.track);
+        await this.setActive(sent.stream, sent.kind, sent.active);
+      } else {
+        this.#attach(sent);
+        await this.#negotiate();
+      }
+    } catch (error) {
+      if (isLost(error)) return; // sent again when the connection is back
+      await this.#detach(key);
+      throw error;
+    }
+  }
+
+  /**
+   * Send nothing more of this stream and kind.
+   * @param {Stream} stream
+   * @param {Kind} kind
+   */
+  async stop(stream, kind) {
+    const key = `${stream}/${kind}`;
+    if (!this.#sent.has(key)) return;
+    await this.#detach(key);
+    if (this.#anchored) await this.#negotiate().catch((error) => this.#trouble(error));
+  }
+
+  /**
+   * Pause or continue a picture without a new offer.
+   * @param {Stream} stream
+   * @param {Kind} kind
+   * @param {boolean} active
+   */
+  async setActive(stream, kind, active) {
+    const key = `${stream}/${kind}`;
+    const sent = this.#sent.get(key);
+    if (!sent) return;
+    sent.active = active;
+    const sender = this.#sections.get(key)?.sender;
+    const parameters = sender?.getParameters();
+    if (!sender || !parameters?.encodings?.length) return;
+    parameters.encodings[0].active = active;
+    await sender.setParameters(parameters);
+  }
+
+  /** Ask for a new path with the same keys. */
+  restart() {
+    this.#restartWanted = true;
+    this.#negotiate().catch((error) => this.#trouble(error));
+  }
+
+  /** @param {unknown} error */
+  #trouble(error) {
+    if (isLost(error)) return;
+    if (error instanceof RtcError) this.#on.failed(error);
+    else console.warn('up:', error);
+  }
+
+  close() {
+    this.#drop();
+    this.#sent.clear();
+  }
+
+  #drop() {
+    this.#watch?.stop();
+    this.#connection?.close();
+    this.#connection = null;
+    this.#sections.clear();
+    this.#wanted = this.#restartWanted = this.#anchored = false;
+    this.#running = this.#building = null;
+    this.chat = null;
+  }
+
+  /** @param {Sent} sent */
+  #attach(sent) {
+    const key = `${sent.stream}/${sent.kind}`;
+    const connection = /** @type {RTCPeerConnection} */ (this.#connection);
+    const used = this.#sections.get(key);
+    if (used) {
+      used.direction = 'sendonly';
+      void used.sender.replaceTrack(sent.track);
+      return;
+    }
+    /** @type {RTCRtpEncodingParameters} */
+    const encoding = { active: sent.active };
+    if (sent.bitrateKbps) encoding.maxBitrate = sent.bitrateKbps * 1000;
+    const section = connection.addTransceiver(sent.track, {
+      direction: 'sendonly',
+      streams: [this.#streams[sent.stream]],
+      sendEncodings: [encoding],
+    });
+    this.#sections.set(key, section);
+    switchOnCaptureTime(section);
+    if (sent.kind === 'video') preferCodecs(section, this.#codecs);
+  }
+
+  /** @param {string} key */
+  async #detach(key) {
+    this.#sent.delete(key);
+    const section = this.#sections.get(key);
+    if (!section) return;
+    section.direction = 'inactive';
+    await section.sender.replaceTrack(null).catch(() => undefined);
+  }
+
+  /** Offer until the server knows the present state. One offer at a time; calls in between share the next one. */
+  #negotiate() {
+    this.#wanted = true;
+    if (!this.#running) {
+      const running = this.#offers().finally(() => {
+        if (this.#running === running) this.#running = null;
+      });
+      this.#running = running;
+    }
+    return this.#running;
+  }
+
+  async #offers() {
+    const connection = this.#connection;
+    await Promise.resolve();
+    while (this.#wanted && connection && connection === this.#connection) {
+      const iceRestart = this.#restartWanted;
+      this.#wanted = this.#restartWanted = false;
+      try {
+        if (iceRestart) await this.#offer(connection, true);
+        await this.#offer(connection, false);
+      } catch (error) {
+        if (connection.signalingState === 'have-local-offer') {
+          await connection.setLocalDescription({ type: 'rollback' }).catch(() => undefined);
+        }
+        throw error;
+      }
+    }
+  }
+
+  /**
+   * @param {RTCPeerConnection} connection
+   * @param {boolean} iceRestart
+   */
+  async #offer(connection, iceRestart) {
+    if (connection !== this.#connection) return;
+    await connection.setLocalDescription(await connection.createOffer({ iceRestart }));
+    const sdp = connection.localDescription?.sdp ?? '';
+    const answer = iceRestart
+      ? await this.#signaling.request('restart', { direction: 'up', sdp }, RESTART_MS)
+      : await this.#signaling.request('publish', { sdp, streams: this.#map() });
+    if (connection !== this.#connection) return;
+    await connection.setRemoteDescription({ type: 'answer', sdp: answer.sdp });
+  }
+
+  /** @returns {Record<string, Stream>} mid → stream, of the sections in use */
+  #map() {
+    /** @type {Record<string, Stream>} */
+    const streams = {};
+    for (const [key, sent] of this.#sent) {
+      const mid = this.#sections.get(key)?.mid;
+      if (mid) streams[mid] = sent.stream;
+    }
+    return streams;
+  }
+}
+
+export class DownPeer {
+  #signaling;
+  #on;
+  /** @type {RTCPeerConnection | null} */
+  #connection = null;
+  /** @type {Watch | null} */
+  #watch = null;
+  /** @type {Promise<void>} */
+  #chain = Promise.resolve();
+
+  /**
+   * @param {Signaling} signaling
+   * @param {{
+   *   changed: () => void,
+   *   slots: (slots: (Slot & {track: MediaStreamTrack})[]) => void,
+   * }} on `slots` gets the whole list at each change
+   */
+  constructor(signaling, on) {
+    this.#signaling = signaling;
+    this.#on = on;
+  }
+
+  get connectionState() {
+    return this.#connection?.connectionState ?? 'new';
+  }
+
+  get connection() {
+    return this.#connection;
+  }
+
+  /**
+   * Take an offer of the server and answer it. Offers are handled one after the other.
+   * @param {{n: number, sdp: string, map: Slot[]}} offer
+   */
+  offered(offer) {
+    this.#chain = this.#chain.then(() => this.#accept(offer)).catch((error) => console.warn('down:', error));
+    return this.#chain;
+  }
+
+  /** Ask the server for a new path with the same keys. */
+  restart() {
+    if (this.#connection) this.#ask({ direction: 'down' });
+  }
+
+  /** Ask the server for a whole new connection. */
+  rebuild() {
+    this.drop();
+    this.#ask({ direction: 'down', fresh: true });
+  }
+
+  /** @param {{direction: 'down', fresh?: boolean}} fields */
+  #ask(fields) {
+    this.#signaling.request('restart', fields, RESTART_MS).catch((error) => isLost(error) || console.warn('down:', error));
+  }
+
+  /** Forget the connection; the next offer makes a new one. */
+  drop() {
+    this.#watch?.stop();
+    this.#connection?.close();
+    this.#connection = null;
+    this.#on.slots([]);
+  }
+
+  /** @param {{n: number, sdp: string, map: Slot[]}} offer */
+  async #accept(offer) {
+    const connection = (this.#connection ??= this.#make());
+    try {
+      await connection.setRemoteDescription({ type: 'offer', sdp: offer.sdp });
+      await connection.setLocalDescription();
+    } catch (error) {
+      if (connection === this.#connection) this.rebuild();
+      throw error;
+    }
+    if (connection !== this.#connection) return;
+    await this.#signaling.request('answer', { n: offer.n, sdp: connection.localDescription?.sdp ?? '' });
+    const sections = new Map(connection.getTransceivers().map((section) => [section.mid, section]));
+    const slots = [];
+    for (const slot of offer.map) {
+      const receiver = sections.get(slot.mid)?.receiver;
+      if (receiver) slots.push({ ...slot, track: receiver.track });
+    }
+    this.#on.slots(slots);
+  }
+
+  #make() {
+    const connection = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
+    this.#watch = new Watch(connection, {
+      restart: () => this.restart(),
+      rebuild: () => this.rebuild(),
+      changed: this.#on.changed,
+    });
+    return connection;
+  }
+}
+
+/** @param {RTCRtpTransceiver} section */
+function switchOnCaptureTime(section) {
+  const any = /** @type {any} */ (section);
+  if (!any.getHeaderExtensionsToNegotiate) return;
+  try {
+    const extensions = any.getHeaderExtensionsToNegotiate();
+    for (const extension of extensions) if (extension.uri === CAPTURE_TIME) extension.direction = 'sendrecv';
+    any.setHeaderExtensionsToNegotiate(extensions);
+  } catch {
+    // An older browser: sender reports tell the same, later.
+  }
+}
+
+/**
+ * Offer these codecs, in this order, and what repairs them.
+ * @param {RTCRtpTransceiver} section
+ * @param {string[]} names
+ */
+function preferCodecs(section, names) {
+  const all = RTCRtpSender.getCapabilities('video')?.codecs ?? [];
+  const is = (/** @type {RTCRtpCodec} */ codec, /** @type {string} */ name) =>
+    codec.mimeType.toLowerCase() === `video/${name.toLowerCase()}`;
+  const wanted = names.flatMap((name) => {
+    const found = all.filter((codec) => is(codec, name));
+    return name.toUpperCase() === 'H264' ? found.sort((a, b) => rank(a) - rank(b)) : found;
+  });
+  if (!wanted.length) return;
+  try {
+    section.setCodecPreferences([...wanted, ...all.filter((codec) => is(codec, 'rtx'))]);
+  } catch {
+    // The browser's own order then.
+  }
+}
+
+/** @param {RTCRtpCodec} codec @returns {number} Constrained Baseline in mode 1 first */
+function rank(codec) {
+  const line = codec.sdpFmtpLine ?? '';
+  return (line.includes('packetization-mode=1') ? 0 : 2) + (line.includes('42e01f') ? 0 : 1);
+}
+
+/** @param {unknown} error whether the session will come back and do it again */
+const isLost = (error) => error instanceof RtcError && ['lost', 'timeout'].includes(error.reason);
