@@ -19,6 +19,7 @@ import { RtcError } from './errors.js';
 const CAPTURE_TIME = 'http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time';
 const DISCONNECTED_MS = 3_000;
 const RESTART_MS = 8_000;
+const REBUILD_MS = 1_000;
 
 /** Watches a connection and calls for help: first an ICE restart, then, if that did not do, a new connection. */
 class Watch {
@@ -379,7 +380,8 @@ export class DownPeer {
       await connection.setRemoteDescription({ type: 'offer', sdp: offer.sdp });
       await connection.setLocalDescription();
     } catch (error) {
-      if (connection === this.#connection) this.rebuild();
+      // Not our connection any more, or not an offer: begin anew, but never in a tight circle.
+      setTimeout(() => connection === this.#connection && this.rebuild(), REBUILD_MS);
       throw error;
     }
     if (connection !== this.#connection) return;

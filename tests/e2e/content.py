@@ -12,6 +12,7 @@ from __future__ import annotations
 import wave
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -117,9 +118,7 @@ def beeps(samples: Samples, rate: int = RATE) -> list[float]:
 
 def flashes(pictures: list[Seen]) -> list[float]:
     """Return the times of the pictures with which a flash begins, where the picture before it was seen too."""
-    return [
-        after.time for before, after in zip(pictures, pictures[1:], strict=False) if after.flash and not before.flash
-    ]
+    return [after.time for before, after in pairwise(pictures) if after.flash and not before.flash]
 
 
 def skews(flash_times: list[float], beep_times: list[float]) -> list[float]:

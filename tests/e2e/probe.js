@@ -1,0 +1,324 @@
+// @ts-check
+/**
+ * Test content in a browser: the pictures and tones of content.py, made here as tracks and read back from what plays.
+ *
+ * Loaded into the gateway's page by the tests; everything goes through the public library (`trtc`).
+ */
+
+const BITS = 16;
+const FLASH_S = 0.2;
+
+/** Joins rooms by the library; one `Peer` is one member. */
+class Peer {
+  constructor(trtc, TRTC) {
+    this.trtc = trtc;
+    this.events = [];
+    this.watched = new Map();
+    for (const name of Object.values(TRTC.EVENT)) {
+      trtc.on(name, (detail) => this.events.push([name, plain(detail), performance.now()]));
+    }
+  }
+
+  /** Send the content of one maker as camera and microphone. */
+  async send(maker, { audio = true, video = true } = {}) {
+    this.source?.stop();
+    this.source = await makeSource(maker);
+    if (audio) await this.trtc.startLocalAudio({ option: { audioTrack: this.source.audio } });
+    if (video) {
+      const profile = { width: maker.width, height: maker.height, frameRate: maker.fps, bitrate: 800 };
+      await this.trtc.startLocalVideo({ option: { videoTrack: this.source.video, profile, mirror: false } });
+    }
+  }
+
+  /** Ask for everybody's picture as it comes, and note what is seen and heard. */
+  watchAll() {
+    const start = ({ userId, streamType = 'main' }) => this.watch(userId, streamType);
+    this.trtc.on('remote-video-available', start);
+    for (const info of this.trtc.getRoom()?.streams ?? []) {
+      if (info.video) start({ userId: info.userId, streamType: info.stream === 'aux' ? 'sub' : 'main' });
+    }
+  }
+
+  watch(userId, streamType = 'main') {
+    const key = `${userId}/${streamType}`;
+    if (this.watched.has(key)) return;
+    const place = document.createElement('div');
+    place.style.width = '160px';
+    place.style.height = '120px';
+    document.body.append(place);
+    const watch = { place, frames: [], unreadable: 0, ears: null, track: null };
+    this.watched.set(key, watch);
+    this.trtc.startRemoteVideo({ userId, streamType, view: place }).catch((error) => (watch.error = String(error)));
+    const look = () => {
+      const video = place.querySelector('video');
+      if (!video) return setTimeout(look, 50);
+      eyes(video, watch);
+    };
+    look();
+    const listen = () => {
+      const track = this.trtc.getAudioTrack({ userId, streamType });
+      if (track && track !== watch.track) {
+        watch.ears?.stop();
+        watch.track = track;
+        watch.ears = ears(track);
+      }
+      if (this.watched.get(key) === watch) setTimeout(listen, 100);
+    };
+    listen();
+  }
+
+  /** What was seen and heard of somebody in the last `seconds`. */
+  report(userId, seconds = 2, streamType = 'main') {
+    const watch = this.watched.get(`${userId}/${streamType}`);
+    if (!watch) return null;
+    const since = performance.now() - seconds * 1000;
+    const frames = watch.frames.filter((frame) => frame.at >= since);
+    const flashes = [];
+    for (let i = 1; i < frames.length; i++) {
+      if (frames[i].flash && !frames[i - 1].flash) flashes.push(frames[i].at);
+    }
+    const beeps = (watch.ears?.beeps ?? []).filter((at) => at >= since);
+    const skews = [];
+    for (const flash of flashes) {
+      const near = beeps.reduce((best, at) => (Math.abs(at - flash) < Math.abs(best - flash) ? at : best), Infinity);
+      if (Math.abs(near - flash) < 500) skews.push(Math.round(near - flash));
+    }
+    return {
+      frames: frames.length,
+      idents: [...new Set(frames.map((frame) => frame.ident))],
+      counters: frames.map((frame) => frame.counter),
+      last: frames.at(-1)?.ident ?? null,
+      unreadable: watch.unreadable,
+      size: frames.length ? frames.at(-1).size : null,
+      tone: watch.ears?.tone() ?? 0,
+      beeps: beeps.length,
+      skews,
+      error: watch.error ?? null,
+    };
+  }
+
+  clearEvents() {
+    this.events.length = 0;
+  }
+
+  async stop() {
+    this.source?.stop();
+    this.watched.clear();
+    await this.trtc.destroy();
+  }
+}
+
+const peers = {};
+
+async function join(label, config, options = {}) {
+  const { default: TRTC } = await import('/sdk/trtc.js');
+  const peer = (peers[label] = new Peer(TRTC.create(options), TRTC));
+  await peer.trtc.enterRoom(config);
+  return peer.trtc.getRoom();
+}
+
+/** The content of `maker` as two tracks on one clock. */
+async function makeSource({ ident, tone, fps, width, height }) {
+  const context = new AudioContext({ sampleRate: 48000 });
+  await context.resume();
+  const oscillator = new OscillatorNode(context, { frequency: tone });
+  const gain = new GainNode(context, { gain: 0 });
+  const destination = context.createMediaStreamDestination();
+  destination.channelCount = 1;
+  oscillator.connect(gain).connect(destination);
+  oscillator.start();
+  const clock = contextClock(context);
+  let beeped = Math.ceil(context.currentTime);
+
+  const generator = new MediaStreamTrackGenerator({ kind: 'video' });
+  const writer = generator.writable.getWriter();
+  const canvas = new OffscreenCanvas(width, height);
+  const paint = canvas.getContext('2d', { willReadFrequently: true });
+  let number = -1;
+  let stopped = false;
+  const tick = async () => {
+    if (stopped) return;
+    const now = clock.time();
+    while (beeped < now + 2) {
+      gain.gain.setValueAtTime(0.5, beeped);
+      gain.gain.setValueAtTime(0, beeped + FLASH_S);
+      beeped += 1;
+    }
+    const due = Math.floor(now * fps + 0.1);
+    if (due > number) {
+      number = due;
+      draw(paint, { ident, fps, width, height }, number);
+      const frame = new VideoFrame(canvas, { timestamp: Math.round(performance.now() * 1000) });
+      await writer.write(frame).catch(() => (stopped = true));
+    }
+    setTimeout(tick, Math.max(1, ((number + 1) / fps - clock.time()) * 1000));
+  };
+  void tick();
+  return {
+    video: generator,
+    audio: destination.stream.getAudioTracks()[0],
+    stop() {
+      stopped = true;
+      void writer.close().catch(() => undefined);
+      void context.close();
+    },
+  };
+}
+
+/** Reads an AudioContext's time finely: `currentTime` itself moves in steps of a device buffer. */
+function contextClock(context) {
+  let offset = -Infinity; // context time minus page time, at the instant of a step
+  let decided = performance.now();
+  return {
+    time() {
+      const page = performance.now() / 1000;
+      const now = context.currentTime - page;
+      if (now > offset || performance.now() - decided > 5000) {
+        offset = now;
+        decided = performance.now();
+      }
+      return page + offset;
+    },
+    pageTime: (time) => (time - offset) * 1000,
+  };
+}
+
+function draw(paint, { ident, fps, width, height }, number) {
+  const eighth = height >> 3;
+  const block = width / BITS;
+  const code = ident | ((~ident & 0xff) << 8);
+  paint.fillStyle = number % fps < fps * FLASH_S ? 'white' : 'rgb(30,30,30)';
+  paint.fillRect(0, 0, width, height);
+  for (let bit = 0; bit < BITS; bit++) {
+    paint.fillStyle = (number >> bit) & 1 ? 'white' : 'black';
+    paint.fillRect(bit * block, 0, block, eighth);
+    paint.fillStyle = (code >> bit) & 1 ? 'white' : 'black';
+    paint.fillRect(bit * block, eighth, block, eighth);
+  }
+  for (let x = 0; x < width; x += 16) {
+    const grey = 60 + ((x + 5 * number) % 64);
+    paint.fillStyle = `rgb(${grey},${grey},${grey})`;
+    paint.fillRect(x, 2 * eighth, 16, 2 * eighth);
+  }
+}
+
+/** Reads every presented picture of a video element. */
+function eyes(video, watch) {
+  const canvas = new OffscreenCanvas(160, 64);
+  const paint = canvas.getContext('2d', { willReadFrequently: true });
+  const look = (now, metadata) => {
+    paint.drawImage(video, 0, 0, 160, 64);
+    const pixels = paint.getImageData(0, 0, 160, 64).data;
+    const at = (x, y) => pixels[(y * 160 + x) * 4 + 1] > 128;
+    let counter = 0;
+    let code = 0;
+    for (let bit = 0; bit < BITS; bit++) {
+      const x = bit * 10 + 5;
+      if (at(x, 4)) counter |= 1 << bit;
+      if (at(x, 12)) code |= 1 << bit;
+    }
+    const ident = code & 0xff;
+    if (ident && code >> 8 === (~ident & 0xff)) {
+      watch.frames.push({
+        counter,
+        ident,
+        flash: at(80, 48),
+        at: metadata.expectedDisplayTime ?? now,
+        size: [metadata.width, metadata.height],
+      });
+      if (watch.frames.length > 2000) watch.frames.splice(0, 1000);
+    } else {
+      watch.unreadable += 1;
+    }
+    if (video.isConnected) video.requestVideoFrameCallback(look);
+  };
+  video.requestVideoFrameCallback(look);
+}
+
+let hearing = null;
+
+/** Listens to a track: when beeps begin (page time, ms) and which tone they have. */
+function ears(track) {
+  const context = (hearing ??= new AudioContext({ sampleRate: 48000, latencyHint: 'interactive' }));
+  void context.resume();
+  const clock = contextClock(context);
+  const source = context.createMediaStreamSource(new MediaStream([track]));
+  const size = 256;
+  const tap = context.createScriptProcessor(size, 1, 1);
+  const ring = new Float32Array(48000);
+  let written = 0;
+  let quiet = 1e9;
+  let loudest = 0.02;
+  const beeps = [];
+  tap.onaudioprocess = (event) => {
+    const samples = event.inputBuffer.getChannelData(0);
+    clock.time();
+    // The block was full one buffer before the time at which its output is due.
+    const begin = event.playbackTime - (2 * size) / 48000;
+    for (let i = 0; i < samples.length; i++) {
+      const level = Math.abs(samples[i]);
+      ring[written++ % ring.length] = samples[i];
+      loudest = Math.max(loudest * 0.999995, level);
+      if (level > 0.3 * loudest) {
+        if (quiet > 14400) beeps.push(clock.pageTime(begin + i / 48000));
+        quiet = 0;
+      } else {
+        quiet += 1;
+      }
+    }
+    if (beeps.length > 200) beeps.splice(0, 100);
+  };
+  const silent = new GainNode(context, { gain: 0 });
+  source.connect(tap).connect(silent).connect(context.destination);
+  return {
+    beeps,
+    /** Hz of the loudest part of the last second, by zero crossings of the loud samples. */
+    tone() {
+      const last = new Float32Array(ring.length);
+      for (let i = 0; i < ring.length; i++) last[i] = ring[(written + i) % ring.length];
+      const step = 480;
+      let best = 0;
+      let found = 0;
+      for (let start = 0; start + 4 * step <= last.length; start += step) {
+        const part = last.subarray(start, start + 4 * step);
+        const energy = part.reduce((sum, sample) => sum + sample * sample, 0);
+        if (energy > best) {
+          best = energy;
+          found = start;
+        }
+      }
+      if (best < 0.2) return 0;
+      return pitch(last.subarray(found, found + 4 * step));
+    },
+    stop() {
+      source.disconnect();
+      tap.disconnect();
+    },
+  };
+}
+
+/** Hz, from the first and the last rising zero crossing. */
+function pitch(samples) {
+  let first = -1;
+  let last = -1;
+  let count = -1;
+  for (let i = 1; i < samples.length; i++) {
+    if (samples[i - 1] >= 0 || samples[i] < 0) continue;
+    const at = i - samples[i] / (samples[i] - samples[i - 1]);
+    if (first < 0) first = at;
+    last = at;
+    count += 1;
+  }
+  return count > 0 ? Math.round((count * 48000) / (last - first)) : 0;
+}
+
+function plain(detail) {
+  if (detail instanceof Error) return { code: detail.code, reason: detail.reason, message: detail.message };
+  try {
+    return JSON.parse(JSON.stringify(detail ?? null, (key, value) => (value instanceof MediaStreamTrack ? undefined : value)));
+  } catch {
+    return null;
+  }
+}
+
+window.probe = { peers, join, makeSource, Peer };

@@ -1,0 +1,158 @@
+"""The browser library in Chromium against a scripted server: what it sends, how it comes back, what it tells."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Error
+
+from tests.e2e.browser import Member, until
+from tests.e2e.content import Maker
+from tests.e2e.fake_gateway import FakeGateway
+
+ALICE = Maker(ident=7, tone=660)
+TICKETS = {"userId": "alice", "userSig": "sig", "privateMapKey": "key", "roomId": 1001, "sdkAppId": 1}
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def fake() -> AsyncIterator[FakeGateway]:
+    gateway = FakeGateway()
+    gateway.url = await gateway.start()  # type: ignore[attr-defined]
+    yield gateway
+    await gateway.stop()
+
+
+async def join(browser: Browser, fake: FakeGateway, **options: Any) -> Member:
+    return await Member.join(browser, fake.url, TICKETS, **options)  # type: ignore[attr-defined]
+
+
+async def test_call_with_an_echo(browser: Browser, fake: FakeGateway) -> None:
+    """VP8, since aiortc encodes it fastest; the order of H.264 and VP8 in an offer is checked below."""
+    alice = await join(browser, fake, codecs=["VP8"])
+    try:
+        assert alice.room["members"] == [{"userId": "echo", "nick": "Echo", "role": "anchor"}]
+        enter = fake.requests("enter")[0]
+        assert {"v": 1, "userSig": "sig", "privateMapKey": "key", "roomId": 1001}.items() <= enter.items()
+        await until(lambda: fake.requests("publish"), 5)
+        first = fake.requests("publish")[0]
+        assert first["sdp"].count("m=") == 1 and "m=application" in first["sdp"] and first["streams"] == {}
+        await alice.send(ALICE)
+        await alice.watch_all()
+        report = await alice.sees("echo", ALICE)
+        assert report["unreadable"] <= 2 and report["beeps"] >= 1
+        last = fake.requests("publish")[-1]
+        assert sorted(last["streams"].values()) == ["main", "main"]
+        sections = last["sdp"].split("\nm=")[1:]
+        assert [section.split()[0] for section in sections] == ["application", "audio", "video"]
+        assert all("a=sendonly" in section for section in sections[1:])
+        # Each was offered with it once; the fake's answers did not take it.
+        offered = [offer["sdp"].split("\nm=")[1:] for offer in fake.requests("publish")]
+        assert "abs-capture-time" in offered[1][1] and "abs-capture-time" in offered[2][2]
+        assert "VP8" in sections[2] and "H264" not in sections[2]
+        await alice.call("trtc.updateLocalAudio({ mute: true })")
+        await alice.call("trtc.updateLocalVideo({ mute: true })")
+        assert [(mute["kind"], mute["muted"]) for mute in fake.requests("mute")] == [("audio", True), ("video", True)]
+        await alice.call("trtc.stopLocalVideo()")
+        stopped = fake.requests("publish")[-1]
+        assert list(stopped["streams"].values()) == ["main"] and stopped["sdp"].count("m=") == 3
+        names = [name for name, _ in await alice.events()]
+        assert {"remote-user-enter", "remote-video-available", "remote-audio-available", "track"} <= set(names)
+    finally:
+        await alice.close()
+    assert fake.requests("leave")
+
+
+async def test_h264_is_preferred(browser: Browser, fake: FakeGateway) -> None:
+    alice = await join(browser, fake)
+    try:
+        await alice.send(ALICE, audio=False)
+        video = fake.requests("publish")[-1]["sdp"].split("m=video ")[1]
+        types = video.split()[2:]
+        rtpmap = {line.split()[0].split(":")[1]: line for line in video.splitlines() if line.startswith("a=rtpmap")}
+        fmtp = {line.split()[0].split(":")[1]: line for line in video.splitlines() if line.startswith("a=fmtp")}
+        assert "H264" in rtpmap[types[0]]
+        assert "42e01f" in fmtp[types[0]] and "packetization-mode=1" in fmtp[types[0]]
+        assert "VP9" not in video and "AV1" not in video and "VP8" in video
+    finally:
+        await alice.close()
+
+
+async def test_resume_after_a_lost_socket(browser: Browser, fake: FakeGateway) -> None:
+    alice = await join(browser, fake, codecs=["VP8"])
+    try:
+        await alice.send(ALICE)
+        await alice.watch_all()
+        await alice.sees("echo", ALICE)
+        await alice.tab.page.evaluate("() => probe.peers.me.clearEvents()")
+        await fake.lose()
+        await until(lambda: fake.entries == 2, 5)
+        again = fake.requests("enter")[-1]
+        assert again["resume"] == "token1" and "userSig" not in again and sorted(again["keep"]) == ["down", "up"]
+        # The fake kept nothing: both connections are made anew and everything is asked for again.
+        assert fake.down is not None
+        await fake.down.close()
+        fake.down = None
+        await alice.sees("echo", ALICE)
+        states = [detail["state"] for _, detail in await alice.events("connection-state-changed")]
+        assert states[0] == "CONNECTING" and states[-1] == "CONNECTED"
+        names = {name for name, _ in await alice.events()}
+        assert not names & {"remote-user-exit", "remote-user-enter", "kicked-out", "error"}
+
+        # The token is spent and its time over: the tickets are used.
+        fake.refuse["enter"] = {"code": 1205, "name": "no_such_member", "message": "the resume time is over"}
+        await fake.lose()
+        await until(lambda: fake.entries == 3, 5)
+        assert fake.requests("enter")[-1]["userSig"] == "sig" and "resume" not in fake.requests("enter")[-1]
+    finally:
+        await alice.close()
+
+
+async def test_refusals_and_kicks_are_told_in_words(browser: Browser, fake: FakeGateway) -> None:
+    fake.refuse["enter"] = {"code": 9, "name": "bad_ticket", "message": "the userSig has expired"}
+    with pytest.raises(Error, match="the userSig has expired"):
+        await join(browser, fake)
+    fake.refuse.clear()
+    alice = await join(browser, fake)
+    try:
+        await fake.tell(t="kicked", reason="replaced")
+        await until(lambda: alice.events("kicked-out"), 5)
+        assert (await alice.events("kicked-out"))[0][1] == {"reason": "kick", "detail": "replaced"}
+        assert (await alice.events("connection-state-changed"))[-1][1]["state"] == "DISCONNECTED"
+        assert await alice.call("trtc.getRoom()") is None
+        assert fake.entries == 1
+        with pytest.raises(Error, match="userId"):
+            await alice.call("trtc.enterRoom({ userId: 'no spaces please', roomId: 1 })")
+    finally:
+        await alice.close()
+
+
+async def test_members_come_and_go(browser: Browser, fake: FakeGateway) -> None:
+    alice = await join(browser, fake)
+    try:
+        await fake.tell(t="member+", userId="bob", nick="Bob", role="anchor")
+        stream = {
+            "userId": "bob",
+            "stream": "aux",
+            "audio": False,
+            "video": True,
+            "audioMuted": False,
+            "videoMuted": False,
+        }
+        await fake.tell(t="stream+", **stream, transport="webrtc", urls={})
+        await fake.tell(t="mute", userId="bob", stream="aux", kind="video", muted=True)
+        await fake.tell(t="something new", userId="bob")
+        await fake.tell(t="stream-", userId="bob", stream="aux")
+        await fake.tell(t="member-", userId="bob", reason="left")
+        await until(lambda: alice.events("remote-user-exit"), 5)
+        told = [(name, detail) for name, detail in await alice.events() if (detail or {}).get("userId") == "bob"]
+        assert told == [
+            ("remote-user-enter", {"userId": "bob", "nick": "Bob", "role": "anchor"}),
+            ("remote-video-available", {"userId": "bob", "streamType": "sub"}),
+            ("remote-video-unavailable", {"userId": "bob", "streamType": "sub"}),
+            ("remote-user-exit", {"userId": "bob", "reason": "left"}),
+        ]
+    finally:
+        await alice.close()
