@@ -1,41 +1,19 @@
-"""The RTMP port: asyncio TCP around wire.rtmp, publishers into a LiveStream, players out of one.
-
-    rtmp://HOST/live/<stream>?…   publish and play, by signed URL
-    rtmp://HOST/push/<room>?…     publish as a member of a room, by userSig and privateMapKey
-
-Publishers: bytes → events → frames, all inside `data_received`. Players: the stream delivers, the reader writes to the
-transport while it takes, and queues otherwise; no task per player or message. One sweep watches all deadlines.
-Who replaces whom is decided in media.streams; what a status code says, here. Tickets are never logged.
-"""
+"""One RTMP connection: bytes, events, and what they start and end."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import re
 import socket
-from collections.abc import Callable, Mapping
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
-from gateway.base.clock import Clock, monotonic
-from gateway.base.config import LiveConfig, RtmpConfig
-from gateway.base.errors import (
-    BadRequest,
-    BadTicket,
-    GatewayError,
-    NameTaken,
-    NoSuchRoom,
-    NoSuchStream,
-    NotPermitted,
-    PeerError,
-)
-from gateway.base.tasks import Tasks
-from gateway.media.live.encode import RtmpEncoder
+from gateway.base.errors import BadRequest, GatewayError, NameTaken, NoSuchStream, PeerError
+from gateway.endpoints.rtmp.player import Player
+from gateway.endpoints.rtmp.ports import Stream, play_code, publish_code
 from gateway.media.live.ingest import Ingest
-from gateway.media.live.reader import QueuedReader
-from gateway.media.live.stream import LiveStream, Start
 from gateway.wire import flv
 from gateway.wire.rtmp.session import (
     AudioReceived,
@@ -55,15 +33,16 @@ from gateway.wire.rtmp.session import (
 )
 from gateway.wire.rtmp.target import Target, parse_target
 
+if TYPE_CHECKING:
+    from gateway.endpoints.rtmp.server import RtmpServer
+
 log = logging.getLogger(__name__)
 
 APPS: Final = ("live", "push")
 IDLE_S: Final = 30.0
 """A connection that neither publishes nor plays is closed after this long."""
-SWEEP_S: Final = 0.5
 GRACE_S: Final = 0.3
 """Between a last word and the end of the socket: closing at once while the peer still sends would cost it the word."""
-GOODBYE_S: Final = 1.0
 WRITE_HIGH: Final = 64 << 10
 WRITE_LOW: Final = 16 << 10
 UNSENT: Final = 128 << 10
@@ -72,150 +51,7 @@ _TCP_NOTSENT_LOWAT: Final = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
-class PushGrant(Protocol):
-    @property
-    def stream_id(self) -> str: ...
-    @property
-    def allow_audio(self) -> bool: ...
-    @property
-    def allow_video(self) -> bool: ...
-
-
-class PlayGrant(Protocol):
-    @property
-    def stream_id(self) -> str: ...
-    @property
-    def audio(self) -> bool: ...
-    @property
-    def video(self) -> bool: ...
-    @property
-    def start(self) -> Start: ...
-
-
-class Entry(Protocol):
-    """Tickets into grants. Each raises a GatewayError to refuse."""
-
-    def admit_push(self, stream: str, query: Mapping[str, str], /) -> PushGrant: ...
-    def admit_room_push(self, room: str, query: Mapping[str, str], /) -> PushGrant: ...
-    def admit_play(self, stream: str, query: Mapping[str, str], /) -> PlayGrant: ...
-
-
-class Publisher(Protocol):
-    def replaced(self, reason: str) -> None: ...
-
-
-class Stream(Protocol):
-    @property
-    def live(self) -> LiveStream: ...
-
-    def publish_live(self, publisher: Publisher, now: float) -> None: ...
-    def unpublish(self, publisher: Publisher, now: float, reason: str = ...) -> None: ...
-
-
-class Streams(Protocol):
-    def open(self, stream_id: str, /) -> Stream: ...
-
-
-def publish_code(error: GatewayError) -> str:
-    """Return the status code by which a refused publisher learns of `error`."""
-    match error:
-        case BadTicket():
-            return "NetStream.Publish.BadAuth"
-        case NameTaken() | BadRequest():
-            return "NetStream.Publish.BadName"
-        case NotPermitted():
-            return "NetStream.Publish.Denied"
-        case _:
-            return "NetStream.Publish.Rejected"
-
-
-def play_code(error: GatewayError) -> str:
-    """Return the status code by which a refused player learns of `error`."""
-    match error:
-        case BadTicket():
-            return "NetStream.Play.BadAuth"
-        case NoSuchStream() | NoSuchRoom() | BadRequest():
-            return "NetStream.Play.StreamNotFound"
-        case _:
-            return "NetStream.Play.Failed"
-
-
-class _Player:
-    """One play of one connection: its grant, and the reader that serves it."""
-
-    def __init__(self, connection: _Connection, request: PlayRequested, grant: PlayGrant, live: LiveStream) -> None:
-        self.live = live
-        self.waiting_until = connection.server.clock() + connection.server.config.play_wait_s
-        self.begun = False
-        self.grant = grant
-        self._connection = connection
-        self._request = request
-        self._encoder = RtmpEncoder(request.stream_id, connection.four_ccs, audio=grant.audio, video=grant.video)
-        self._attached = False
-        self.reader = self._make_reader()
-
-    def _make_reader(self) -> QueuedReader:
-        connection, live_config = self._connection, self._connection.server.live_config
-        fast = self.grant.start is Start.NEWEST_KEY
-        return QueuedReader(
-            self._encoder,
-            connection.write,
-            limit_s=live_config.queue_rtc_s if fast else live_config.queue_live_s,
-            audio=self.grant.audio,
-            video=self.grant.video,
-            on_first=self._first,
-            on_stopped=self._stopped,
-            clock=connection.server.clock,
-        )
-
-    def attach(self) -> None:
-        """Become a reader of the stream; if there is something to play, begin."""
-        self._attached = True
-        self.live.add_reader(self.reader, self.grant.start)
-        if self.live.alive:
-            self.begin()
-
-    def _first(self) -> None:
-        if not self.begun:
-            asyncio.get_running_loop().call_soon(self.begin)
-
-    def begin(self) -> None:
-        if not self._attached:
-            return
-        if not self.begun:
-            self.begun = True
-            self._connection.player_begins(self, self._request)
-        if self._connection.writable:
-            self.reader.start()
-        else:
-            self.reader.started = True  # it goes on when the transport does
-
-    def pause(self, paused: bool) -> None:
-        if paused == self._attached:
-            self.detach()
-            if not paused:
-                self.reader = self._make_reader()
-                self.attach()
-
-    def choose(self, audio: bool | None, video: bool | None) -> None:
-        """The player switched a kind on or off, within its grant."""
-        if audio is not None:
-            self.reader.audio = audio and self.grant.audio
-        if video is not None:
-            self.reader.video = video and self.grant.video
-        self.live.refresh(self.reader)
-
-    def detach(self) -> None:
-        if self._attached:
-            self._attached = False
-            self.live.remove_reader(self.reader)
-
-    def _stopped(self, reason: str) -> None:
-        self._attached = False
-        self._connection.player_stopped(self._request.stream_id, reason)
-
-
-class _Connection(asyncio.Protocol):
+class Connection(asyncio.Protocol):
     """One TCP connection. Everything runs on the event loop, without tasks."""
 
     def __init__(self, server: RtmpServer) -> None:
@@ -236,7 +72,7 @@ class _Connection(asyncio.Protocol):
         self._stream: Stream | None = None
         self._ingest: Ingest | None = None
         self._live_name = ""
-        self._players: dict[int, _Player] = {}
+        self._players: dict[int, Player] = {}
 
     # --- transport
 
@@ -406,7 +242,7 @@ class _Connection(asyncio.Protocol):
                 sock.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, UNSENT)
             except OSError:  # not everywhere; the queue then starts later
                 log.debug("[rtmp %s] no TCP_NOTSENT_LOWAT", self._peer)
-        player = self._players[request.stream_id] = _Player(self, request, grant, live)
+        player = self._players[request.stream_id] = Player(self, request, grant, live)
         self.server.players += 1
         self._deadline = None
         self._next_ping = self._heard + self.server.config.ping_interval_s
@@ -414,7 +250,7 @@ class _Connection(asyncio.Protocol):
 
     # --- players
 
-    def player_begins(self, player: _Player, request: PlayRequested) -> None:
+    def player_begins(self, player: Player, request: PlayRequested) -> None:
         self._session.accept(request)
         self.flush()
         log.info("[%s] rtmp player %s", player.live.name, self._peer)
@@ -526,102 +362,6 @@ class _Connection(asyncio.Protocol):
             self._next_ping = now + config.ping_interval_s
             self._session.ping(int((now - self._opened) * 1000))
             self.flush()
-
-
-class RtmpServer:
-    """Listens and owns the connections. Counters are plain ints for the metrics page."""
-
-    def __init__(
-        self,
-        config: RtmpConfig,
-        live_config: LiveConfig,
-        entry: Entry,
-        streams: Streams,
-        *,
-        clock: Clock = monotonic,
-        random: Callable[[int], bytes] = os.urandom,
-    ) -> None:
-        self.config = config
-        self.live_config = live_config
-        self.entry = entry
-        self.streams = streams
-        self.clock = clock
-        self.random = random
-        self.accepted = 0
-        self.refused = 0
-        self.turned_away = 0
-        self.publishers = 0
-        self.players = 0
-        self.protocol_errors = 0
-        self.not_allowed = 0
-        self.dropped_video = 0
-        self.dropped_audio = 0
-        self.blocked = 0
-        self._connections: set[_Connection] = set()
-        self._stopping = False
-        self._all_gone = asyncio.Event()
-        self._server: asyncio.Server | None = None
-        self._tasks = Tasks("rtmp")
-
-    @property
-    def connections(self) -> int:
-        return len(self._connections)
-
-    @property
-    def port(self) -> int:
-        """The port that is listened on (useful when 0 was asked for)."""
-        assert self._server is not None
-        number: int = self._server.sockets[0].getsockname()[1]
-        return number
-
-    async def start(self) -> None:
-        """Listen. Raises OSError when the address cannot be had."""
-        listen = self.config.listen
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: _Connection(self), listen.host or None, listen.port, backlog=512
-        )
-        self._tasks.start(self._sweep(), "sweep")
-        log.info("RTMP on %s", ", ".join(str(sock.getsockname()[:2]) for sock in self._server.sockets))
-
-    async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP_S)
-            now = self.clock()
-            for connection in list(self._connections):
-                connection.check(now)
-
-    def add(self, connection: _Connection) -> bool:
-        """Count a new connection in; False if there are too many."""
-        if len(self._connections) >= self.config.max_connections or self._stopping:
-            self.turned_away += 1
-            return False
-        self.accepted += 1
-        self._connections.add(connection)
-        return True
-
-    def remove(self, connection: _Connection) -> None:
-        self._connections.discard(connection)
-        if not self._connections:
-            self._all_gone.set()
-
-    async def aclose(self) -> None:
-        """Stop listening, tell everybody, and wait a moment for the last words to leave. Idempotent."""
-        self._stopping = True
-        if self._server is not None:
-            self._server.close()
-        if self._connections:
-            self._all_gone.clear()
-            for connection in list(self._connections):
-                connection.goodbye()
-            try:
-                await asyncio.wait_for(self._all_gone.wait(), GOODBYE_S)
-            except TimeoutError:
-                log.debug("%d RTMP connections do not go by themselves", len(self._connections))
-        for connection in list(self._connections):
-            connection.abort()
-        await self._tasks.aclose()
-        await asyncio.sleep(0)
 
 
 def _shown(target: Target) -> str:

@@ -1,0 +1,90 @@
+"""One play of one RTMP connection."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from gateway.endpoints.rtmp.ports import PlayGrant
+from gateway.media.live.encode import RtmpEncoder
+from gateway.media.live.reader import QueuedReader
+from gateway.media.live.stream import LiveStream, Start
+from gateway.wire.rtmp.session import PlayRequested
+
+if TYPE_CHECKING:
+    from gateway.endpoints.rtmp.connection import Connection
+
+
+class Player:
+    """One play of one connection: its grant, and the reader that serves it."""
+
+    def __init__(self, connection: Connection, request: PlayRequested, grant: PlayGrant, live: LiveStream) -> None:
+        self.live = live
+        self.waiting_until = connection.server.clock() + connection.server.config.play_wait_s
+        self.begun = False
+        self.grant = grant
+        self._connection = connection
+        self._request = request
+        self._encoder = RtmpEncoder(request.stream_id, connection.four_ccs, audio=grant.audio, video=grant.video)
+        self._attached = False
+        self.reader = self._make_reader()
+
+    def _make_reader(self) -> QueuedReader:
+        connection, live_config = self._connection, self._connection.server.live_config
+        fast = self.grant.start is Start.NEWEST_KEY
+        return QueuedReader(
+            self._encoder,
+            connection.write,
+            limit_s=live_config.queue_rtc_s if fast else live_config.queue_live_s,
+            audio=self.grant.audio,
+            video=self.grant.video,
+            on_first=self._first,
+            on_stopped=self._stopped,
+            clock=connection.server.clock,
+        )
+
+    def attach(self) -> None:
+        """Become a reader of the stream; if there is something to play, begin."""
+        self._attached = True
+        self.live.add_reader(self.reader, self.grant.start)
+        if self.live.alive:
+            self.begin()
+
+    def _first(self) -> None:
+        if not self.begun:
+            asyncio.get_running_loop().call_soon(self.begin)
+
+    def begin(self) -> None:
+        if not self._attached:
+            return
+        if not self.begun:
+            self.begun = True
+            self._connection.player_begins(self, self._request)
+        if self._connection.writable:
+            self.reader.start()
+        else:
+            self.reader.started = True  # it goes on when the transport does
+
+    def pause(self, paused: bool) -> None:
+        if paused == self._attached:
+            self.detach()
+            if not paused:
+                self.reader = self._make_reader()
+                self.attach()
+
+    def choose(self, audio: bool | None, video: bool | None) -> None:
+        """The player switched a kind on or off, within its grant."""
+        if audio is not None:
+            self.reader.audio = audio and self.grant.audio
+        if video is not None:
+            self.reader.video = video and self.grant.video
+        self.live.refresh(self.reader)
+
+    def detach(self) -> None:
+        if self._attached:
+            self._attached = False
+            self.live.remove_reader(self.reader)
+
+    def _stopped(self, reason: str) -> None:
+        self._attached = False
+        self._connection.player_stopped(self._request.stream_id, reason)
