@@ -89,6 +89,7 @@ class Section:
     bandwidth: dict[str, int] = dataclasses.field(default_factory=dict)
     rtcp_mux: bool = False
     rtcp_rsize: bool = False
+    bundle_only: bool = False
     ice_ufrag: str = ""
     ice_pwd: str = ""
     ice_options: str = ""
@@ -98,6 +99,11 @@ class Section:
     end_of_candidates: bool = False
     sctp_port: int | None = None
     max_message_size: int | None = None
+
+    @property
+    def rejected(self) -> bool:
+        """Port 0 without bundle-only: refused, or not in use any more (RFC 8843 section 6)."""
+        return self.port == 0 and not self.bundle_only
 
     @property
     def ordered_codecs(self) -> list[Codec]:
@@ -363,6 +369,10 @@ def _set_rtcp_rsize(section: Section, _: str) -> None:
     section.rtcp_rsize = True
 
 
+def _set_bundle_only(section: Section, _: str) -> None:
+    section.bundle_only = True
+
+
 def _set_end_of_candidates(section: Section, _: str) -> None:
     section.end_of_candidates = True
 
@@ -398,6 +408,7 @@ _SECTION: Final[dict[str, Callable[[Section, str], None]]] = {
     "simulcast": _set_simulcast,
     "rtcp-mux": _set_rtcp_mux,
     "rtcp-rsize": _set_rtcp_rsize,
+    "bundle-only": _set_bundle_only,
     "ice-ufrag": _set_ufrag,
     "ice-pwd": _set_pwd,
     "ice-options": _set_ice_options,
@@ -438,6 +449,8 @@ def _write_section(section: Section, lines: list[str]) -> None:
         add("a=rtcp-mux")
     if section.rtcp_rsize:
         add("a=rtcp-rsize")
+    if section.bundle_only:
+        add("a=bundle-only")
     for codec in section.codecs.values():
         _write_codec(codec, lines)
     lines += [f"a=rid:{rid}" for rid in section.rids]
