@@ -281,7 +281,8 @@ function tile(userId, streamType) {
     find(element, '.initial').textContent = userId.slice(0, 1).toUpperCase();
     translate(element);
     shown.set(key, element);
-    tiles.append(element);
+    if (userId === me?.userId) tiles.prepend(element);
+    else tiles.append(element);
   }
   return element;
 }

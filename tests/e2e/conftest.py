@@ -5,7 +5,8 @@ All of these tests run in one event loop of the session, since a browser driver 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import functools
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,9 @@ import pytest_asyncio
 from playwright.async_api import Browser
 
 from tests.e2e import browser as chromium
-from tests.e2e import content
+from tests.e2e import content, pusher
 from tests.e2e.content import Maker
+from tests.e2e.gateway_process import Gateway
 
 CAMERA = Maker(ident=99, tone=900)
 """What Chromium's fake camera and microphone show in every test."""
@@ -42,3 +44,26 @@ async def browser(media: Path) -> AsyncIterator[Browser]:
     microphone = content.write_microphone(media / "microphone.wav", CAMERA, 10)
     async with chromium.launch(camera=camera, microphone=microphone) as running:
         yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+    """A server of this module. It must end with a clean log."""
+    server = Gateway(tmp_path_factory.mktemp("data"))
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture(scope="session")
+def files(media: Path) -> Callable[..., Path]:
+    """Give `files(maker, …)`: a content file of 30 s, made at the first call with these arguments."""
+    if pusher.missing():
+        pytest.skip(str(pusher.missing()))
+
+    @functools.cache
+    def make(maker: Maker, kind: str = "plain") -> Path:
+        x264 = {"preset": "veryfast", "bf": "3", "g": str(2 * maker.fps)} if kind == "b-frames" else None
+        return content.write_file(media / f"{maker.ident}-{kind}.mp4", maker, 30, x264=x264)
+
+    return make

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import wave
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.e2e import content
+from tests.e2e import content, player, pusher
 from tests.e2e.content import Maker
+from tests.e2e.gateway_process import free_port
 
 ALICE = Maker(ident=7, tone=660)
 
@@ -63,3 +65,23 @@ def test_capture_files(tmp_path: Path) -> None:
     assert camera.stat().st_size > 15 * 320 * 240 * 3 // 2
     with wave.open(str(content.write_microphone(tmp_path / "microphone.wav", ALICE, 2))) as file:
         assert (file.getframerate(), file.getnchannels(), file.getnframes()) == (48000, 1, 96000)
+
+
+@pytest.mark.skipif(bool(pusher.missing()), reason="ffmpeg is not installed")
+@pytest.mark.parametrize("x264", [None, {"preset": "veryfast", "bf": "3", "g": "30"}])
+async def test_pusher_and_player_lose_nothing_between_them(tmp_path: Path, x264: dict[str, str] | None) -> None:
+    """ffmpeg to ffmpeg without a server between: what a test later finds is then the server's."""
+    file = content.write_file(tmp_path / "source.mp4", ALICE, 6, x264=x264)
+    url = f"rtmp://127.0.0.1:{free_port()}/live/a"
+    out = tmp_path / "out.flv"
+    server = await asyncio.create_subprocess_exec(
+        pusher.FFMPEG, "-nostdin", "-loglevel", "error", "-listen", "1", "-i", url, "-t", "4", "-c", "copy", "-y",
+        str(out), stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    await asyncio.sleep(0.5)
+    async with pusher.Pusher(url, file):
+        await asyncio.wait_for(server.communicate(), 15)
+    reading = content.read_file(out)
+    assert player.wrong(reading, ALICE, 3) == ""
+    skews = reading.skews_ms()
+    assert len(skews) >= 2 and max(map(abs, skews)) < 10, skews
