@@ -196,6 +196,15 @@ class Timeline:
             track.out = stamp
         return stamp
 
+    def restart(self, name: Track) -> None:
+        """The track has a new source: its RTP clock is another. Stream time goes on where it is."""
+        track = self._tracks[name]
+        track.last_rtp = track.offset = None
+        track.transits.clear()
+        track.reports.clear()
+        track.strikes = 0
+        track.late = 0.0
+
     def _check_clock(
         self, track: _RtpTrack, other: _RtpTrack | None, transit: float, difference: int, gap: float, now: float
     ) -> None:

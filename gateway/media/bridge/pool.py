@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from gateway.base.clock import Clock, monotonic
 from gateway.base.errors import Overloaded
@@ -232,3 +232,24 @@ class Line(Generic[In, Out]):
             await asyncio.wait_for(self._closed.wait(), STOP_TIMEOUT_S)
         except TimeoutError:
             log.warning("! a codec did not stop within %.0f s; abandoned", STOP_TIMEOUT_S)
+
+
+class Lines:
+    """The lines of one bridge: those that work and those that are ending, so that `aclose` can wait for all."""
+
+    def __init__(self) -> None:
+        self._lines: list[Line[Any, Any]] = []
+
+    def add(self, line: Line[Any, Any]) -> None:
+        # Ended ones are kept until the bridge stops, but not without bound.
+        self._lines = [*self._lines[-16:], line]
+
+    def close(self) -> None:
+        for line in self._lines:
+            line.close()
+
+    async def aclose(self) -> None:
+        """Wait until all codecs are freed, at most about STOP_TIMEOUT_S. Idempotent."""
+        lines, self._lines = self._lines, []
+        if lines:
+            await asyncio.gather(*(line.aclose() for line in lines))
