@@ -349,7 +349,7 @@ class ServerSession:
         )
 
     def _create_stream(self) -> float:
-        for number in (1, *range(3, MAX_STREAMS + 3)):  # FFmpeg takes 0 and 2 for something else
+        for number in (1, *range(3, MAX_STREAMS + 2)):  # FFmpeg takes 0 and 2 for something else
             if number not in self._uses:
                 self._uses[number] = Use.IDLE
                 return float(number)
