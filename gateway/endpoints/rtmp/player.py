@@ -60,10 +60,7 @@ class Player:
         if not self.begun:
             self.begun = True
             self._connection.player_begins(self, self._request)
-        if self._connection.writable:
-            self.reader.start()
-        else:
-            self.reader.started = True  # it goes on when the transport does
+        self.reader.start(writable=self._connection.writable)
 
     def pause(self, paused: bool) -> None:
         if paused == self._attached:

@@ -116,12 +116,15 @@ class QueuedReader:
 
     # --- from the socket
 
-    def start(self) -> None:
-        """Let the frames go, those that waited first."""
+    def start(self, *, writable: bool = True) -> None:
+        """Let the frames go, those that waited first; now, or when a socket that is full takes again."""
         if not self.started:
             self.started = True
             self._exempt = max((frame.dts for queue in (self._audio, self._video) for _, frame in queue), default=0)
-            self.resume()
+            if writable:
+                self.resume()
+            else:
+                self.pause()
 
     def pause(self) -> None:
         """The socket takes no more for now."""
