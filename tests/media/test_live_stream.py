@@ -282,6 +282,22 @@ def test_kinds_are_told_when_they_change() -> None:
     assert seen == [(True, False), (True, True), (False, False)]
 
 
+def test_kinds_of_a_new_source_stand_until_it_has_shown_its_own() -> None:
+    clock = Clock()
+    live = stream(clock)
+    changes: list[tuple[bool, bool]] = []
+    feed(live, audio(0), video(1, True))
+    live.kinds_changed = lambda: changes.append((live.has_audio, live.has_video))
+    live.start_source(clock.now)
+    feed(live, audio(0))
+    assert (live.has_audio, live.has_video, changes) == (True, True, [])
+    clock.now += 2.5
+    feed(live, audio(2500))
+    assert changes == [(True, False)]
+    feed(live, video(2600, True))
+    assert changes == [(True, False), (True, True)]
+
+
 def test_a_reader_that_fails_is_removed_and_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
     live = stream()
 

@@ -30,6 +30,8 @@ LINGER_S: Final = 15.0
 """How long readers are kept without a publisher: one that was replaced, or comes back soon, must not end them."""
 FRESH_S: Final = 0.3
 """A kept group longer than this is held back from a newcomer while a requested key frame may still come."""
+SETTLED_S: Final = 2.0
+"""After so long, a kind that a new source has not sent is taken not to come. Before, the old source's kinds stand."""
 MIN_GAP: Final = TICKS // 25
 """Least stream time between the last frame of one source and the first of the next."""
 _MS: Final = TICKS // 1000
@@ -107,6 +109,8 @@ class LiveStream:
         self._last = {True: 0, False: 0}  # dts by "is audio"
         self._furthest: int | None = None
         self._last_media = 0.0
+        self._seen = {True: False, False: False}  # kinds of this source, by "is audio"
+        self._settled = False
 
     @property
     def readers(self) -> tuple[Reader, ...]:
@@ -127,6 +131,8 @@ class LiveStream:
         self.alive = True
         self.source_since = now
         self.last_write = now
+        self._seen = {True: False, False: False}
+        self._settled = False
         self._forget_media()
         if self._furthest is not None:
             self._offset = None
@@ -196,13 +202,13 @@ class LiveStream:
             return
         now = self._clock()
         audio = frame.codec.is_audio
+        if not self._seen[audio] or not self._settled:
+            self._see(audio, now)
         if frame.config:
             self._write_config(frame, audio)
         else:
             self._stamp(frame, audio, now)
             if audio:
-                if not self.has_audio:
-                    self._set_kinds(True, self.has_video)
                 self._keep(frame)
                 self._deliver(frame, self._audio_to)
             else:
@@ -217,10 +223,7 @@ class LiveStream:
             return  # encoders repeat it at every key frame; some players start over at each
         frame.dts = frame.pts = self.position
         self.configs[kind] = frame
-        if audio:
-            self._set_kinds(True, self.has_video)
-        else:
-            self._set_kinds(self.has_audio, True)
+        if not audio:
             self._clear_gop()  # it was coded under the old configuration
             self._keyed = False
         wanted = [r for r in self._readers if (r.audio if audio else r.video) and r not in self._held]
@@ -241,8 +244,6 @@ class LiveStream:
         self._last_media = now
 
     def _write_picture(self, frame: Frame) -> None:
-        if not self.has_video:
-            self._set_kinds(self.has_audio, True)
         if frame.keyframe:
             self._keyed = True
             self.gop = []
@@ -284,6 +285,17 @@ class LiveStream:
                 log.exception("[%s] ! a reader failed and is removed", self.name)
                 self.remove_reader(reader)
                 reader.stopped("internal error")
+
+    def _see(self, audio: bool, now: float) -> None:
+        """Keep has_audio and has_video true to what comes."""
+        self._seen[audio] = True
+        if now - self.source_since >= SETTLED_S:
+            self._settled = True
+            self._set_kinds(self._seen[True], self._seen[False])
+        elif audio:
+            self._set_kinds(True, self.has_video)
+        else:
+            self._set_kinds(self.has_audio, True)
 
     def _set_kinds(self, audio: bool, video: bool) -> None:
         if (audio, video) != (self.has_audio, self.has_video):
