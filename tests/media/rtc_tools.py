@@ -31,7 +31,7 @@ async def until(condition: Callable[[], object], timeout: float = 8.0) -> None:
 
 
 class Echo:
-    """Forwards the packets of one UpPeer to slots of any number of DownPeers. One packet, one system call: for tests."""
+    """Forwards the packets of one UpPeer to slots of any number of DownPeers, one by one: for tests."""
 
     def __init__(self, mux: UdpMux, up: UpPeer) -> None:
         self.mux = mux

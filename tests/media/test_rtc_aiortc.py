@@ -1,4 +1,4 @@
-"""Both directions with an unmodified aiortc RTCPeerConnection as the client: another stack that decodes what it gets."""
+"""Both directions with an unmodified aiortc RTCPeerConnection as client: another stack, which decodes what it gets."""
 
 from __future__ import annotations
 

@@ -30,6 +30,8 @@ MAX_UNFINISHED_BYTES: Final = 65536
 MAX_UNFINISHED_FRAGMENTS: Final = 64
 MAX_WAITING_CHUNKS: Final = 1024
 """Whole small messages behind a gap count here, not as fragments."""
+MAX_GAPS: Final = 200
+"""Runs of numbers out of order: each takes four bytes of our SACK, and a SACK over 1,500 bytes breaks aiortc's DTLS."""
 RECEIVE_WINDOW: Final = 60000
 """Announced, so that a client that keeps to it stays under the limit above."""
 MAX_GAP_NUMBERS: Final = 4096
@@ -154,8 +156,11 @@ class SctpGuard:
                 fragments += chunk.flags & _FIRST_AND_LAST != _FIRST_AND_LAST
         if size > MAX_UNFINISHED_BYTES or fragments > MAX_UNFINISHED_FRAGMENTS or total > MAX_WAITING_CHUNKS:
             raise SctpGuardError(f"unfinished data: {size} bytes, {fragments} fragments, {total} chunks")
-        if len(sctp._sack_misordered) > MAX_WAITING_CHUNKS:
-            raise SctpGuardError(f"{len(sctp._sack_misordered)} chunks out of order")
+        numbers = sctp._sack_misordered
+        if len(numbers) > MAX_GAPS:
+            gaps = sum((number - 1) & 0xFFFFFFFF not in numbers for number in numbers)
+            if gaps > MAX_GAPS or len(numbers) > MAX_WAITING_CHUNKS:
+                raise SctpGuardError(f"{len(numbers)} chunks out of order in {gaps} runs")
 
     def _end(self, reason: str) -> None:
         if not self.ended:
