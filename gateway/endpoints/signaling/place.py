@@ -1,0 +1,136 @@
+"""What a member's control session holds besides its socket: its two connections and its ticket's rights.
+
+A place outlives the socket by the resume time, and a later socket of the same client takes it over. What happens
+meanwhile on the connections is told to whoever sits here, or to nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from gateway.endpoints.entry import PushGrant
+from gateway.endpoints.entry.links import DownLink, TrackKey, UpLink, Viewer, WebRtc
+from gateway.rooms.privileges import Privilege
+from gateway.rooms.room import Member, StreamKind
+from gateway.wire import signaling as wire
+from gateway.wire.frame import Codec
+
+Tell = Callable[[wire.ServerMessage], None]
+
+
+class Place(Viewer):
+    """The media side of one member. `tell` is the socket's outbox, or None while the member is resuming."""
+
+    def __init__(self, rtc: WebRtc, member: Member, granted: Privilege, tell: Tell) -> None:
+        self.rtc = rtc
+        self.member = member
+        self.granted = granted
+        """What the ticket says; the member's own rights may be fewer, by its role."""
+        self.tell: Tell | None = tell
+        self.up: UpLink | None = None
+        self.up_streams: Mapping[str, wire.StreamName] = {}
+        self.down: DownLink | None = None
+        self._closed = False
+
+    # --- up
+
+    def publish(self, offer: str, fingerprint: str, plan: Mapping[str, PushGrant]) -> str:
+        """Answer an up offer: on the connection that is there, or on a new one if the client has made one."""
+        up = self.up
+        if up is not None and up.alive and up.fingerprint == fingerprint:
+            return up.accept(offer, plan)
+        up = self._new_up()
+        try:
+            answer = up.accept(offer, plan)
+        except BaseException:
+            up.close()
+            raise
+        old, self.up = self.up, up
+        if old is not None:
+            old.close()
+        return answer
+
+    def _new_up(self) -> UpLink:
+        def ended(reason: str) -> None:
+            if self.up is link:
+                self.up = None
+                self._say(wire.PeerClosed("up", reason))
+
+        def taken(grant: PushGrant) -> None:
+            if self.up is link:
+                self._say(wire.StreamOff(self.member.user_id, _name(grant.kind)))
+
+        link = UpLink(self.rtc, "webrtc", on_end=ended, on_taken=taken)
+        return link
+
+    # --- down
+
+    def wish(self, key: TrackKey, stream_id: str) -> None:
+        """Ask for a track. Raises TooMany, Overloaded."""
+        if self.down is None or not self.down.alive:
+            self.fresh_down()
+        assert self.down is not None
+        self.down.add(key, self.rtc.streams.open(stream_id))
+
+    def fresh_down(self) -> None:
+        """Make a new down connection with the wishes of the old one. Raises Overloaded."""
+        down, old = DownLink(self.rtc, self), self.down
+        self.down = down
+        if old is not None:
+            wishes = old.tracks
+            old.close()
+            for key, stream_id in wishes.items():
+                down.add(key, self.rtc.streams.open(stream_id))
+
+    def forget(self, user_id: str) -> None:
+        """That member has left: nothing of it is wished for any more."""
+        if self.down is not None:
+            for key in self.down.tracks:
+                if key.user_id == user_id:
+                    self.down.remove(key)
+
+    def restrict(self) -> None:
+        """The member's rights have changed: end what they do not cover any more."""
+        member = self.member
+        if self.up is not None:
+            self.up.restrict(lambda kind, video: member.may_send(kind, video=video))
+        if self.down is not None:
+            for key in self.down.tracks:
+                if not member.may_receive(key.stream, video=key.kind == "video"):
+                    self.down.remove(key)
+
+    # --- what the connections say
+
+    def offer(self, n: int, text: str, tracks: Mapping[str, TrackKey]) -> None:
+        slots = tuple(wire.Slot(mid, key.user_id, _name(key.stream), key.kind) for mid, key in tracks.items())
+        self._say(wire.Offer(n, text, slots))
+
+    def paused(self, key: TrackKey, paused: bool) -> None:
+        self._say(wire.Paused(key.user_id, _name(key.stream), key.kind, paused))
+
+    def unsupported(self, key: TrackKey, codec: Codec | None) -> None:
+        what = "none of the codecs that this server sends" if codec is None else f"not {codec.value}"
+        text = f"this browser can show {what}; the {key.kind} of {key.user_id} stays away"
+        self._say(wire.Notice(key.user_id, _name(key.stream), text))
+
+    def ended(self, reason: str) -> None:
+        self._say(wire.PeerClosed("down", reason))
+
+    def _say(self, message: wire.ServerMessage) -> None:
+        if self.tell is not None and not self._closed:
+            self.tell(message)
+
+    def close(self) -> None:
+        """The member has gone, or another client has its place. Idempotent."""
+        self._closed = True
+        self.tell = None
+        up, self.up = self.up, None
+        down, self.down = self.down, None
+        if up is not None:
+            up.close()
+        if down is not None:
+            down.close()
+
+
+def _name(kind: StreamKind) -> wire.StreamName:
+    return "aux" if kind is StreamKind.AUX else "main"
