@@ -35,7 +35,8 @@ BITS_PER_PIXEL_SECOND: Final = 2.2
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PictureIn:
-    """One coded picture. `pts` in ticks. `show`: encode it; else it only keeps the decoder going.
+    """One coded picture. `pts` in ticks. `show`: encode it; else it only keeps the decoder going. `after`: from now on
+    nothing is encoded whose pts is not above this (viewers have been shown that much already).
 
     `data`: an access unit in Annex B for H.264, else the codec's own frame. `config`: decoder configuration where it
     is new (hvcC, av1C), else None.
@@ -47,6 +48,7 @@ class PictureIn:
     show: bool = True
     ask_keyframe: bool = False
     config: bytes | None = None
+    after: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class _Decoder:
         self._context: VideoCodecContext | None = None
         self._waiting = True
         self._hidden: set[int] = set()
+        self._after: int | None = None
         self.errors = 0
 
     def decode(self, item: PictureIn) -> tuple[list[VideoFrame], bool]:
@@ -89,9 +92,12 @@ class _Decoder:
             self._waiting = True
             return [], True
         self._waiting = False
-        if not self._hidden:
+        if item.after is not None:
+            self._after = item.after
+        if not self._hidden and self._after is None:
             return frames, False
-        shown = [frame for frame in frames if frame.pts not in self._hidden]
+        after = -1 if self._after is None else self._after
+        shown = [f for f in frames if f.pts not in self._hidden and (f.pts is None or f.pts > after)]
         self._hidden.difference_update(frame.pts for frame in frames if frame.pts is not None)
         if len(self._hidden) > 64:  # pictures that the decoder never gave
             self._hidden.clear()

@@ -109,7 +109,7 @@ class PictureToRtp:
         self._wait_key = True
         self._ask_encoder = False
         self._retry_at = 0.0
-        self._last_pts: int | None = None
+        self._last_pts: int | None = None  # of what was passed
         self._packetizer = H264Packetizer()
         self._seq, self._ssrc = random.getrandbits(15), random.getrandbits(32)
         self._base = random.getrandbits(32)
@@ -295,6 +295,7 @@ class PictureToRtp:
             show=show and not hidden,
             ask_keyframe=self._ask_encoder,
             config=self._config_data if new_config else None,
+            after=self._last_pts,
         )
         if line.put(item, QUEUE / CATCH_UP if catching_up else 1.0):
             self._ask_encoder = False

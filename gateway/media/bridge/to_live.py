@@ -200,10 +200,12 @@ class ToLive:
         return self._lines.aclose()
 
     def _tick(self) -> None:
-        if not self._running:
-            return
-        self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
-        now = self._clock()
+        if self._running:
+            self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+            self.tick(self._clock())
+
+    def tick(self, now: float) -> None:
+        """What is due by time: repairs given up, silence, key frame requests. Runs by itself each TICK_S."""
         stalled = now - self._ticked > STALL_S
         self._ticked = now
         self._release_sound(now)

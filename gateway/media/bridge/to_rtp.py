@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 REPORT_S: Final = 1.0
 SLICE_S: Final = 0.004
 """Longest time that a replay keeps the event loop; then others have their turn."""
+SHOWN: Final = 6
+"""Of a kept group that has to be transcoded only so many pictures are encoded: more than a decoder holds back."""
 
 
 class ToRtp:
@@ -140,7 +142,7 @@ class ToRtp:
         until = time.perf_counter() + SLICE_S
         while pending and self._running:
             # It stays queued while it is worked on, so that nothing overtakes it.
-            self._take(pending[0], newest=len(pending) == 1, replay=True)
+            self._take(pending[0], newest=len(pending) <= SHOWN, replay=True)
             if pending:
                 pending.popleft()
             if pending and time.perf_counter() > until:
