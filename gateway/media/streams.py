@@ -148,12 +148,13 @@ class Stream:
         else:
             bridge = ToLive(self.live, self.audio, self.video, owner.pool, owner.bridge_config, owner.audio_config)
         bridge.notice = self._notice
+        self._bridge = bridge  # before it starts: starting changes the demand
         try:
             bridge.start()
         except GatewayError as error:
+            self._bridge = None
             self._notice(error.message)
             return
-        self._bridge = bridge
         log.info("[%s] bridge %s started", self.id, self.bridging)
 
     def _stop_bridge(self, reason: str) -> None:
