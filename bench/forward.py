@@ -2,7 +2,8 @@
 
 The viewers are UDP sockets that nobody reads (`--sink lo`: the sender pays the kernel's receive half as well) or a
 device that drops (`--sink ifb`: in a network namespace of its own; needs root). Variants run in turn, so that the
-machine's moods hit all alike; figures are medians, in microseconds of CPU per packet and subscriber. "forward" is the
+machine's moods hit all alike ("gso" is what the server does, "no gso" the same where the kernel refuses segmentation,
+"sendto" the baseline); figures are medians, in microseconds of CPU per packet and subscriber. "forward" is the
 function alone, "process" everything: the source's timers, numbering, history, sender reports. The yardstick is a fixed
 pure-Python loop.
 """
@@ -16,17 +17,19 @@ import gc
 import random
 import socket
 import statistics
+import struct
 import subprocess
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from pylibsrtp import Policy, Session
+from pylibsrtp._binding import ffi, lib
 
 from gateway.media.sfu import publication as publication_module
 from gateway.media.sfu import subscription as subscription_module
 from gateway.media.sfu.feedback import Outbound
-from gateway.media.sfu.forward import forward, segmentation
+from gateway.media.sfu.forward import MediaPacket, forward, segmentation
 from gateway.media.sfu.publication import Publication
 from gateway.media.sfu.subscription import State, Subscription
 from gateway.wire.frame import Codec
@@ -35,6 +38,7 @@ from gateway.wire.rtp import RtpPacket, build_extension
 
 CLONE_NEWNET = 0x40000000
 IP_PKTINFO = 8
+VARIANTS = ("gso", "no gso", "sendto")
 
 
 class Keys:
@@ -73,6 +77,31 @@ class Nothing:
         return
 
 
+_buffer = ffi.new("unsigned char[2048]")
+_view = memoryview(ffi.buffer(_buffer)).cast("B")
+_length = ffi.new("int *")
+_pack = struct.Struct("!BHII").pack_into
+
+
+def forward_sendto(packets: Sequence[MediaPacket], subscriptions: Sequence[Subscription]) -> None:
+    """The baseline: the same work with one sendto (sendmsg with our own address) for each packet."""
+    for packet in packets:
+        for s in subscriptions:
+            data = s.layout.head + packet.payload
+            size = len(data)
+            _view[:size] = data
+            number, stamp = (packet.seq + s.seq_offset) & 0xFFFF, (packet.timestamp + s.ts_offset) & 0xFFFFFFFF
+            _pack(_view, 1, s.payload_type | (0x80 if packet.marker else 0), number, stamp, s.ssrc)
+            _length[0] = size
+            lib.srtp_protect(s.handle, _buffer, _length)
+            route = s.sink.route
+            assert route is not None
+            if route.ancillary:
+                route.socket.sendmsg([_view[: _length[0]]], route.ancillary, 0, route.address)
+            else:
+                route.socket.sendto(_view[: _length[0]], route.address)
+
+
 def spin() -> float:
     """Return milliseconds of CPU for 100,000 turns of a plain loop."""
     begin = time.process_time()
@@ -97,9 +126,10 @@ def make_gop(rng: random.Random, frames: int = 60) -> list[list[bytes]]:
 
 
 class Measured:
-    """Stands before `forward` and counts its CPU."""
+    """Stands before a forwarding function and counts its CPU."""
 
-    def __init__(self) -> None:
+    def __init__(self, function: Callable[..., None]) -> None:
+        self.function = function
         self.seconds = 0.0
         self.packets = 0
         self.calls = 0
@@ -110,7 +140,7 @@ class Measured:
 
     def __call__(self, packets: Sequence[Any], subscriptions: Sequence[Any]) -> None:
         begin = time.thread_time()
-        forward(packets, subscriptions)
+        self.function(packets, subscriptions)
         self.seconds += time.thread_time() - begin - self.overhead
         self.packets += len(packets) * len(subscriptions)
         self.calls += 1
@@ -145,10 +175,10 @@ async def play(video: Publication, audio: Publication, pictures: list[list[bytes
 
 
 async def measure(
-    viewers: int, gso: bool, seconds: float, sinks: list[Sink], pictures: list[list[bytes]]
+    viewers: int, variant: str, seconds: float, sinks: list[Sink], pictures: list[list[bytes]]
 ) -> list[float]:
     """Return forward us, process us, packets per call and share of a core for one run."""
-    segmentation.enabled, segmentation.refusals = gso, 0
+    segmentation.enabled, segmentation.refusals = variant == "gso", 0
     video, audio = Publication("video", "bench"), Publication("audio", "bench")
     outbounds = []
     now = asyncio.get_running_loop().time()
@@ -172,7 +202,7 @@ async def measure(
             )
         outbounds.append(outbound)
     await play(video, audio, pictures, 0.3)  # everybody has started
-    measured = Measured()
+    measured = Measured(forward_sendto if variant == "sendto" else forward)
     publication_module.forward = measured  # type: ignore[assignment]
     subscription_module.forward = measured  # type: ignore[assignment]
     stop = asyncio.Event()
@@ -258,14 +288,12 @@ def run(args: argparse.Namespace) -> None:
     print(f"one 720p30 stream, {mean:.1f} packets a picture, 50 Opus packets a second; sink {args.sink}")
     print(f"{'viewers':>7} {'variant':>8} {'forward us':>11} {'process us':>11} {'% of core':>10}  packets a call")
     yardstick: list[float] = []
-    variants: list[tuple[str, bool]] = [("gso", True), ("sendto", False)]
-    work: Callable[..., Any] = measure
     for viewers in counts:
-        results: dict[str, list[list[float]]] = {name: [] for name, _ in variants}
+        results: dict[str, list[list[float]]] = {name: [] for name in VARIANTS}
         for _ in range(args.repeat):
-            for name, gso in variants:
+            for name in VARIANTS:
                 yardstick.append(spin())
-                results[name].append(asyncio.run(work(viewers, gso, args.seconds, sinks, pictures)))
+                results[name].append(asyncio.run(measure(viewers, name, args.seconds, sinks, pictures)))
         medians = {
             name: [statistics.median(column) for column in zip(*rows, strict=True)] for name, rows in results.items()
         }

@@ -14,25 +14,28 @@ import socket
 import struct
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from pylibsrtp._binding import ffi, lib
 
 from gateway.wire.frame import Codec
+from gateway.wire.rtp import HEADER_SIZE
 
 if TYPE_CHECKING:
     from gateway.media.sfu.subscription import Subscription
 
 UDP_SEGMENT: Final = 103
 MAX_SEGMENTS: Final = 40
-MAX_DATAGRAM: Final = 60000
-MAX_TRAILER: Final = 144  # libsrtp's own upper bound, 16 for the profiles we offer
+MAX_MESSAGE: Final = 60000
 MAX_PAYLOAD: Final = 1460
 
 _SIZE: Final = 65536
 _buffer: Final = ffi.new(f"unsigned char[{_SIZE}]")
 _view: Final = memoryview(ffi.buffer(_buffer)).cast("B")
-_length: Final = ffi.new("int *")
+_lengths: Final = ffi.new(f"int[{MAX_SEGMENTS}]")
+_lengths_view: Final = memoryview(ffi.buffer(_lengths)).cast("B")
+_length_at: Final = [_lengths + index for index in range(MAX_SEGMENTS)]
 _protect: Final = lib.srtp_protect
 _HEADER: Final = struct.Struct("!BHII")
 _pack_header: Final = _HEADER.pack_into
@@ -95,81 +98,96 @@ class Segmentation:
 
 segmentation: Final = Segmentation()
 
-# One run: the packets of one system call.
-# (entries, buffers for sendmsg, ancillary for UDP_SEGMENT or None, count, payload octets)
-# entry: (prepared packet, its place in the buffer, the same for libsrtp, length, marker bit, seq, timestamp)
-_Entry = tuple[bytes, memoryview, Any, int, int, int, int]
-_Run = tuple[list[_Entry], list[memoryview], list[tuple[int, int, bytes]] | None, int, int]
+
+class _Run:
+    """The packets of one message, laid out in the buffer as they will lie there, for all subscribers of one layout."""
+
+    __slots__ = ("count", "entries", "message", "octets", "offsets", "place", "prepared", "segments", "sizes")
+
+    def __init__(self, packets: Sequence[MediaPacket], form: Layout) -> None:
+        head, gap = form.head, bytes(form.trailer)
+        parts: list[bytes] = []
+        sizes: list[int] = []
+        self.entries: list[tuple[memoryview, Any, Any, int, int, int]] = []
+        self.offsets = [0]
+        offset = 0
+        for index, packet in enumerate(packets):
+            size = len(head) + len(packet.payload)
+            parts += (head, packet.payload, gap)
+            sizes.append(size)
+            marker = 0x80 if packet.marker else 0
+            place = _view[offset : offset + HEADER_SIZE]
+            entry = (place, _buffer + offset, _length_at[index], marker, packet.seq, packet.timestamp)
+            self.entries.append(entry)
+            offset += size + form.trailer
+            self.offsets.append(offset)
+        self.count = len(sizes)
+        self.octets = sum(len(packet.payload) for packet in packets)
+        self.prepared = b"".join(parts)
+        self.place = _view[:offset]
+        self.message = [self.place]
+        self.sizes = struct.pack(f"={self.count}i", *sizes)
+        self.segments: list[tuple[int, int, bytes]] = []
+        if self.count > 1:
+            self.segments = [(socket.IPPROTO_UDP, UDP_SEGMENT, struct.pack("=H", sizes[0] + form.trailer))]
 
 
 def _plan(packets: Sequence[MediaPacket], form: Layout) -> list[_Run]:
-    """Cut the packets into runs of one system call each, and lay them out in the buffer."""
+    """Cut the packets into runs of one system call each: equal sizes, the last one may be shorter."""
     runs: list[_Run] = []
-    head, trailer = form.head, form.trailer
-    head_size = len(head)
     index, count = 0, len(packets)
-    gso = segmentation.enabled
     while index < count:
-        entries: list[_Entry] = []
-        offset = octets = 0
-        first = head_size + len(packets[index].payload)
-        while index < count:
-            packet = packets[index]
-            payload = packet.payload
-            size = head_size + len(payload)
-            if entries and (size > first or len(entries) >= MAX_SEGMENTS or offset + size + trailer > MAX_DATAGRAM):
+        start = index
+        first = len(packets[start].payload)
+        limit = min(count, start + min(MAX_SEGMENTS, MAX_MESSAGE // (first + len(form.head) + form.trailer)))
+        index += 1
+        while segmentation.enabled and index < limit:
+            size = len(packets[index].payload)
+            if size > first:
                 break
-            entries.append(
-                (
-                    head + payload,
-                    _view[offset : offset + size],
-                    _buffer + offset,
-                    size,
-                    0x80 if packet.marker else 0,
-                    packet.seq,
-                    packet.timestamp,
-                )
-            )
-            octets += len(payload)
-            offset += size + trailer
             index += 1
-            if size < first or not gso:
+            if size < first:
                 break
-        segments = None
-        if len(entries) > 1:
-            segments = [(socket.IPPROTO_UDP, UDP_SEGMENT, struct.pack("=H", first + trailer))]
-        runs.append((entries, [_view[:offset]], segments, len(entries), octets))
+        runs.append(_Run(packets[start:index], form))
     return runs
 
 
 def forward(packets: Sequence[MediaPacket], subscriptions: Sequence[Subscription]) -> None:
     """Send `packets` (of one codec, in order) to every subscription, now.
 
-    A subscription must be live: it has SRTP keys, a layout and offsets. Without a route, or where the kernel's buffer
-    is full, its packets are lost and counted; its receiver asks for them. Never raises for the network's sake.
+    A subscription must be live: it has SRTP keys, a layout and offsets. What could not be sent (no route, the kernel's
+    buffer full) is told to `subscription.missed`; its receiver will ask for it. Never raises for the network's sake.
     """
     if not packets:
         return
-    protect, length, pack_header = _protect, _length, _pack_header
+    protect, pack_header, lengths = _protect, _pack_header, _lengths_view
     plans: dict[Layout, list[_Run]] = {}
+    plan_of = plans.get
+    sock = None
+    sendmsg: Any = None
     for subscription in subscriptions:
         form = subscription.layout
-        runs = plans.get(form)
+        runs = plan_of(form)
         if runs is None:
             runs = plans[form] = _plan(packets, form)
         route = subscription.sink.route
         if route is None:
-            subscription.dropped += len(packets)
+            subscription.missed(packets)
             continue
+        if route.socket is not sock:
+            sock = route.socket
+            sendmsg = sock.sendmsg
         handle = subscription.handle
         ssrc = subscription.ssrc
         payload_type = subscription.payload_type
         seq_offset = subscription.seq_offset
         ts_offset = subscription.ts_offset
-        for entries, buffers, segments, count, octets in runs:
+        for run in runs:
+            run.place[:] = run.prepared
+            sizes = run.sizes
+            lengths[: len(sizes)] = sizes
             failed = 0
-            for prepared, place, pointer, size, marker, seq, timestamp in entries:
-                place[:] = prepared
+            for place, pointer, length, marker, seq, timestamp in run.entries:
                 pack_header(
                     place,
                     1,
@@ -178,38 +196,26 @@ def forward(packets: Sequence[MediaPacket], subscriptions: Sequence[Subscription
                     (timestamp + ts_offset) & 0xFFFFFFFF,
                     ssrc,
                 )
-                length[0] = size
                 failed |= protect(handle, pointer, length)
             if failed:  # nothing of the buffer may leave: it may hold plain text
-                subscription.dropped += count
-                continue
-            ancillary = route.ancillary
+                subscription.missed(packets)
+                break
             try:
-                if segments is not None:
-                    route.socket.sendmsg(buffers, segments + ancillary if ancillary else segments, 0, route.address)
-                elif ancillary:
-                    route.socket.sendmsg(buffers, ancillary, 0, route.address)
-                else:
-                    route.socket.sendto(buffers[0], route.address)
+                sendmsg(run.message, run.segments + route.ancillary, 0, route.address)
             except OSError as error:
-                if segments is None or not _send_apart(error, entries, form.trailer, route):
-                    subscription.dropped += count
-                    continue
-            subscription.packets += count
-            subscription.octets += octets
+                if not _send_apart(error, run, route):
+                    subscription.missed(packets)
+                    break
 
 
-def _send_apart(error: OSError, entries: list[_Entry], trailer: int, route: Any) -> bool:
+def _send_apart(error: OSError, run: _Run, route: Any) -> bool:
     """The kernel refused a segmented send: send each packet of the run by itself. False if that fails as well."""
-    if error.errno not in _REFUSED:
+    if not run.segments or error.errno not in _REFUSED:
         return False
     segmentation.refused()
-    offset = 0
     try:
-        for entry in entries:
-            end = offset + entry[3] + trailer
-            route.socket.sendmsg([_view[offset:end]], route.ancillary, 0, route.address)
-            offset = end
+        for start, end in pairwise(run.offsets):
+            route.socket.sendmsg([_view[start:end]], route.ancillary, 0, route.address)
     except OSError:
         return False
     return True
@@ -241,15 +247,16 @@ def send_one(
         (packet.timestamp + subscription.ts_offset) & 0xFFFFFFFF,
         ssrc,
     )
-    _length[0] = size
+    length = _length_at[0]
+    length[0] = size
     route = subscription.sink.route
-    if route is None or _protect(subscription.handle, _buffer, _length):
+    if route is None or _protect(subscription.handle, _buffer, length):
         return -1
     try:
         if route.ancillary:
-            route.socket.sendmsg([_view[: _length[0]]], route.ancillary, 0, route.address)
+            route.socket.sendmsg([_view[: length[0]]], route.ancillary, 0, route.address)
         else:
-            route.socket.sendto(_view[: _length[0]], route.address)
+            route.socket.sendto(_view[: length[0]], route.address)
     except OSError:
         return -1
-    return int(_length[0]) - size
+    return int(length[0]) - size

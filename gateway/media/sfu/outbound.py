@@ -71,12 +71,14 @@ class Outbound:
         self._reported: dict[int, float] = {}  # subscription's SSRC: when its last sender report left
         self._sent: dict[int, float] = {}  # middle bits of a report's NTP time: when it left
         self._patience: dict[int, _Patience] = {}
+        self._due = 0.0  # nothing to do before; 0 while somebody waits or has never reported
 
     def add(self, subscription: Subscription, now: float) -> None:
         """Own a subscription of this connection and start it."""
         self.subscriptions.append(subscription)
         self._by_ssrc[subscription.ssrc] = subscription
         self._patience[subscription.ssrc] = _Patience()
+        self._due = 0.0
         subscription.publication.subscribe(subscription, now)
 
     def remove(self, subscription: Subscription, now: float) -> None:
@@ -145,17 +147,22 @@ class Outbound:
     # --- once in a while
 
     def tick(self, now: float) -> None:
-        """Call each 50 ms."""
+        """Call each 50 ms. Does something once a second, or at once while a subscription waits to start."""
+        if now < self._due:
+            return
+        self._due = now + REPORT_S
         reports: list[SenderReport] = []
         for subscription in self.subscriptions:
-            state = subscription.state
-            if state is State.WAITING:
+            if subscription.state is State.WAITING:
                 subscription.publication.begin(subscription, now)
-            elif subscription.packets and now >= self._reported.get(subscription.ssrc, float("-inf")) + REPORT_S:
+                self._due = 0.0
+            if not subscription.packets:
+                self._due = 0.0
+            elif now >= self._reported.get(subscription.ssrc, float("-inf")) + REPORT_S - 0.01:
+                subscription.tick(now)
                 report = self._sender_report(subscription, now)
-                if report is not None:
+                if report is not None and subscription.state is not State.PAUSED:
                     reports.append(report)
-                    subscription.tick(now)
             if subscription.publication.kind == "video":
                 self._judge(subscription, now)
         if reports:

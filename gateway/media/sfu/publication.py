@@ -86,6 +86,8 @@ class Publication:
         self.keep_gop = False
         self.emitted = -1
         """Newest of our numbers that was given to subscriptions."""
+        self.given = (0, 0)
+        """Packets and payload bytes given to live subscriptions so far."""
 
         # Counters. `lost`, `jitter_ms`, `rtt_s` and `nacks` are about the way from the source, set by its connection.
         self.packets = 0
@@ -297,8 +299,10 @@ class Publication:
         in_order = True
         codec = packets[0].codec
         uniform = True
+        size = 0
         for packet in packets:
             number = packet.seq
+            size += len(packet.payload)
             self.history.add(number, packet, now)
             if packet.keyframe and packet.timestamp != self._key_timestamp:
                 self._key = (number, now)
@@ -318,6 +322,7 @@ class Publication:
         before, self.emitted = self.emitted, newest
         live = self._live
         if live:
+            self.given = (self.given[0] + len(packets), self.given[1] + size)
             if in_order and uniform:
                 forward(packets, live)
             else:
@@ -328,8 +333,12 @@ class Publication:
     def _forward_apart(self, packets: list[MediaPacket], live: list[Subscription]) -> None:
         """Repaired packets (or two codecs) in one batch: each goes only to those who started before it."""
         for packet in packets:
-            payload_type_of = packet.codec
-            wanted = [s for s in live if s.start_seq <= packet.seq and payload_type_of in s.payload_types]
+            wanted = []
+            for subscription in live:
+                if subscription.start_seq <= packet.seq and packet.codec in subscription.payload_types:
+                    wanted.append(subscription)
+                else:
+                    subscription.missed((packet,))
             if packet.codec is self.codec:
                 forward((packet,), wanted)
                 continue
@@ -391,8 +400,10 @@ class Publication:
         )
         if wanted and subscription not in self._live:
             self._live = [*self._live, subscription]
+            subscription.share_counts(True)
         elif not wanted and subscription in self._live:
             self._live = [other for other in self._live if other is not subscription]
+            subscription.share_counts(False)
 
     def _can_start(self, subscription: Subscription) -> bool:
         return self.live and not subscription.unsupported and not subscription.paused and subscription.ready()

@@ -91,7 +91,9 @@ class Subscription:
         "_last_sent",
         "_next_out",
         "_next_rtx",
+        "_octets",
         "_pacer",
+        "_packets",
         "_queue",
         "_queue_bytes",
         "_rate_mark",
@@ -100,6 +102,7 @@ class Subscription:
         "_replay_ended",
         "_resent",
         "_rtx_bucket",
+        "_shared_from",
         "_shown_paused",
         "_slow_paused",
         "_srtp",
@@ -116,10 +119,8 @@ class Subscription:
         "loss",
         "lost",
         "nacks",
-        "octets",
         "on_paused",
         "on_unsupported",
-        "packets",
         "payload_type",
         "payload_types",
         "plis",
@@ -179,8 +180,6 @@ class Subscription:
 
         # Counters, readable at any time. `lost`, `fraction_lost` (0..1), `jitter_ms` and `rtt_s` are the viewer's own
         # words; `loss` is smoothed. `unanswered`: asked for, but no longer (or never) in the history.
-        self.packets = 0
-        self.octets = 0
         self.dropped = 0
         self.nacks = 0
         self.plis = 0
@@ -194,6 +193,9 @@ class Subscription:
         self.rtt_s: float | None = None
         self.bitrate_bps = 0.0
 
+        self._packets = 0
+        self._octets = 0
+        self._shared_from: tuple[int, int] | None = None  # the publication's counts when we joined its live ones
         self._srtp: Protector | None = None  # keeps the handle alive
         self._next_out = secrets.randbelow(1 << 15) if first_seq is None else first_seq
         self._next_rtx = secrets.randbelow(1 << 15)
@@ -248,14 +250,46 @@ class Subscription:
             )
             if sent >= 0:
                 self.layout = layout(self.extension, sent)  # now we know what the SRTP profile adds
-                self.packets += 1
-                self.octets += len(packets[0].payload)
-            else:
-                self.dropped += 1
             rest = packets[1:]
+            self._count(packets[:1])
+            if sent < 0:
+                self.missed(packets[:1])
         self.state = State.LIVE
         self.kept = True
+        self._count(rest)
         forward(rest, (self,))
+
+    # --- counts: live viewers share the publication's, so that the hot path has none to keep
+
+    @property
+    def packets(self) -> int:
+        """Media packets sent, resends not counted."""
+        shared = self.publication.given[0] - self._shared_from[0] if self._shared_from is not None else 0
+        return self._packets + shared
+
+    @property
+    def octets(self) -> int:
+        """Payload bytes of these packets."""
+        shared = self.publication.given[1] - self._shared_from[1] if self._shared_from is not None else 0
+        return self._octets + shared
+
+    def share_counts(self, live: bool) -> None:
+        """We are now (or are no longer) among those to whom the publication gives all its packets."""
+        if live:
+            self._shared_from = self.publication.given
+        elif self._shared_from is not None:
+            packets, octets = self.packets, self.octets
+            self._packets, self._octets, self._shared_from = packets, octets, None
+
+    def _count(self, packets: Sequence[MediaPacket]) -> None:
+        self._packets += len(packets)
+        self._octets += sum(len(packet.payload) for packet in packets)
+
+    def missed(self, packets: Sequence[MediaPacket]) -> None:
+        """These could not be sent, although they are counted."""
+        self.dropped += len(packets)
+        self._packets -= len(packets)
+        self._octets -= sum(len(packet.payload) for packet in packets)
 
     def _anchor(self, first: MediaPacket, now: float) -> None:
         self.seq_offset = self._next_out - first.seq
@@ -321,6 +355,7 @@ class Subscription:
         if payload_type is None or not self.ready():
             self.dropped += len(batch)
             return
+        self._count(batch)
         current, self.payload_type = self.payload_type, payload_type
         forward(batch, (self,))
         self.payload_type = current
