@@ -1,0 +1,115 @@
+"""Opening the SQLite file: its schema, its lock, and what is said when it cannot be used."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from gateway.base.errors import ConfigError
+
+LOCK: Final = "gateway.lock"
+BUSY_TIMEOUT_S: Final = 5.0
+
+MIGRATIONS: Final[tuple[str, ...]] = (
+    # 1: rooms, members, stream ids, blocks
+    """
+    CREATE TABLE rooms (
+        app INTEGER NOT NULL, room TEXT NOT NULL, text INTEGER NOT NULL,
+        creator TEXT NOT NULL, info TEXT NOT NULL, room_type TEXT NOT NULL,
+        kind TEXT NOT NULL, capacity INTEGER NOT NULL, created_at REAL NOT NULL, serial INTEGER NOT NULL,
+        PRIMARY KEY (app, room, text)
+    ) WITHOUT ROWID;
+    CREATE TABLE members (
+        app INTEGER NOT NULL, user TEXT NOT NULL,
+        room TEXT NOT NULL, text INTEGER NOT NULL,
+        nick TEXT NOT NULL, privileges INTEGER NOT NULL, guest INTEGER NOT NULL, entered_at REAL NOT NULL,
+        streams TEXT NOT NULL, urls TEXT NOT NULL, resume_hash TEXT NOT NULL,
+        PRIMARY KEY (app, user)
+    ) WITHOUT ROWID;
+    CREATE TABLE stream_ids (
+        serial INTEGER PRIMARY KEY AUTOINCREMENT,
+        stream_id TEXT NOT NULL UNIQUE, app INTEGER NOT NULL,
+        room TEXT, text INTEGER NOT NULL, user TEXT NOT NULL, kind TEXT NOT NULL
+    );
+    CREATE INDEX stream_ids_by_owner ON stream_ids (app, user);
+    CREATE TABLE blocks (
+        app INTEGER NOT NULL, room TEXT NOT NULL, text INTEGER NOT NULL, user TEXT NOT NULL,
+        banned INTEGER NOT NULL,
+        PRIMARY KEY (app, room, text, user)
+    ) WITHOUT ROWID;
+    """,
+)
+"""Step n leads from schema n to n+1 and is never changed once released. Append; each runs in one transaction."""
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open the file, made if need be (0600), checked and brought to the newest schema. Raises ConfigError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise ConfigError(f"cannot open {path}: {error.strerror}; check --data and its permissions") from None
+    db: sqlite3.Connection | None = None
+    try:
+        db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = NORMAL")
+        problem = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if problem != "ok":
+            raise sqlite3.DatabaseError(problem)
+        _migrate(db, path)
+    except (sqlite3.Error, ConfigError) as error:
+        if db is not None:
+            db.close()
+        if isinstance(error, ConfigError):
+            raise
+        raise damaged(path, error) from None
+    return db
+
+
+def _migrate(db: sqlite3.Connection, path: Path) -> None:
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version > len(MIGRATIONS):
+        raise ConfigError(
+            f"{path} has schema {version}, this version knows {len(MIGRATIONS)}: use a newer version or another --data"
+        )
+    for number in range(version, len(MIGRATIONS)):
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            (now_there,) = db.execute("PRAGMA user_version").fetchone()
+            if now_there == number:  # else another process was quicker
+                for statement in MIGRATIONS[number].split(";"):
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version = {number + 1}")
+            db.execute("COMMIT")
+        except sqlite3.Error:
+            roll_back(db)
+            raise
+
+
+def roll_back(db: sqlite3.Connection) -> None:
+    if db.in_transaction:
+        db.execute("ROLLBACK")
+
+
+def lock(data: Path) -> int:
+    """Hold the data directory; the kernel lets go of it when the process ends, however that is."""
+    path = data / LOCK
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConfigError(f"cannot open {path}: {error.strerror}; check --data and its permissions") from None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise ConfigError(f"another gateway serves from {data}; stop it, or give this one another --data") from None
+    return handle
+
+
+def damaged(path: Path, error: sqlite3.Error) -> ConfigError:
+    return ConfigError(f"cannot use {path}: {error}; restore it from a backup, or move it away: rooms start empty then")
