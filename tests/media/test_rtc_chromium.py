@@ -65,7 +65,7 @@ async def page(browser: Browser) -> AsyncIterator[Page]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def mux() -> AsyncIterator[UdpMux]:
-    mux = await make_mux()
+    mux = await make_mux("")  # every address of both families, as the server does by default
     yield mux
     await mux.aclose()
     await asyncio.sleep(0)

@@ -92,6 +92,30 @@ async def test_a_handshake_that_never_comes_fails_in_time(mux: UdpMux, client: C
     assert "0.4 s" in client.up.reason
 
 
+async def test_a_client_that_wants_to_be_the_dtls_server(client: Client) -> None:
+    await client.connect(lambda offer: offer.replace("a=setup:actpass", "a=setup:passive"))
+    await until(lambda: client.up.state is PeerState.CONNECTED and client.channel.readyState == "open")
+    assert client.pc.sctp.transport._role == "server"
+    answer = client.up.accept(client.pc.localDescription.sdp).answer
+    assert "a=setup:active" in answer, "a later actpass changes no role"
+
+
+async def test_a_failing_callback_harms_nobody(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    got: list[str | bytes] = []
+
+    def fail_once(label: str, data: str | bytes) -> None:
+        got.append(data)
+        if len(got) == 1:
+            raise KeyError(label)
+
+    client.up.on_message = fail_once
+    await opened(client)
+    client.channel.send("one")
+    client.channel.send("two")
+    await until(lambda: len(got) == 2)
+    assert "datachannel callback failed" in caplog.text
+
+
 async def test_every_exception_of_the_handshake_is_a_failed_peer(mux: UdpMux, client: Client) -> None:
     async def broken(_: object) -> None:
         raise struct.error("unexpected")

@@ -219,13 +219,19 @@ class DataChannels:
     def _opened(self, channel: RTCDataChannel) -> None:
         channel.on("message", lambda data: self._received(channel, data))
         if self._on_channel is not None:
-            self._on_channel(channel.label, lambda data: self._send(channel, data))
+            self._call(self._on_channel, channel.label, lambda data: self._send(channel, data))
 
     def _received(self, channel: RTCDataChannel, data: str | bytes) -> None:
         if len(data) > MAX_MESSAGE_SIZE:
             self.dropped += 1
         elif self._on_message is not None:
-            self._on_message(channel.label, data)
+            self._call(self._on_message, channel.label, data)
+
+    def _call(self, callback: Callable[[str, Any], None], label: str, value: Send | str | bytes) -> None:
+        try:
+            callback(label, value)
+        except Exception:  # our own, and no fault of the client's
+            log.exception("! datachannel callback failed")
 
     def _send(self, channel: RTCDataChannel, data: str | bytes) -> None:
         size = len(data.encode()) if isinstance(data, str) else len(data)
