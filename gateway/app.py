@@ -43,7 +43,7 @@ from gateway.media.rtc.connection import DtlsCertificate
 from gateway.media.rtc.udp_mux import UdpMux
 from gateway.media.streams import Streams
 from gateway.rooms.directory import Directory
-from gateway.rooms.room import RoomKey, StreamKind, policies
+from gateway.rooms.room import RoomKey, StreamKind, check_user_id, policies
 from gateway.rooms.tickets import mapkey, urlsig, usersig
 from gateway.services.keys import Apps, load_apps
 from gateway.services.store import Store, allocate_stream_id
@@ -365,6 +365,7 @@ class Signer:
     def user_sig(self, user: str, expire_s: int, *, v2: bool) -> str:
         app = self._app
         with _as_config_error():
+            check_user_id(user)
             if v2:
                 return usersig.mint_v2(app.secret, app.sdk_app_id, user, self._now, expire_s)
             return usersig.mint(app, user, self._now, expire_s)
@@ -372,6 +373,7 @@ class Signer:
     def map_key(self, user: str, room: str, privileges: int, expire_s: int, *, v2: bool, text_room: bool) -> str:
         app = self._app
         with _as_config_error():
+            check_user_id(user)
             key = RoomKey.parse(app.sdk_app_id, room, force_text=text_room)
             if v2:
                 return mapkey.mint_v2(app.secret, app.sdk_app_id, user, self._now, expire_s, key, privileges)
