@@ -86,6 +86,7 @@ class DtlsCertificate(RTCCertificate):
             self._context = super()._create_ssl_context(srtp_profiles)
             # Browsers do not resume DTLS; a shared context would keep every session.
             self._context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+            self._context.set_mode(SSL.MODE_RELEASE_BUFFERS)
         return self._context
 
 

@@ -29,7 +29,11 @@ AUTH_FAILED: Final = 7
 REPLAYED: Final = (9, 10)
 
 _BUFFER_SIZE: Final = 2048
-_unpack_ssrc = struct.Struct("!L").unpack_from
+# One for all sessions: everything here runs on the event loop's thread, one call at a time.
+_buffer: Final = ffi.new(f"unsigned char[{_BUFFER_SIZE}]")
+_view: Final = ffi.buffer(_buffer)
+_length: Final = ffi.new("int *")
+_unpack_ssrc: Final = struct.Struct("!L").unpack_from
 
 
 def _session(key: bytes, profile: int, ssrc_type: int) -> Any:
@@ -50,7 +54,7 @@ class OutboundSrtp:
     `handle` is the raw `srtp_t` for `lib.srtp_protect(handle, buffer, length_pointer)`, RTP only.
     """
 
-    __slots__ = ("_buffer", "_length", "_rtcp", "_rtp", "_view", "handle")
+    __slots__ = ("_rtcp", "_rtp", "handle")
 
     def __init__(self) -> None:
         self.handle: Any = ffi.NULL
@@ -66,9 +70,6 @@ class OutboundSrtp:
         self._rtp = _session(key, profile, Policy.SSRC_ANY_OUTBOUND)
         self._rtcp = _session(key, profile, Policy.SSRC_ANY_OUTBOUND)
         self.handle = self._rtp[0]
-        self._buffer = ffi.new(f"unsigned char[{_BUFFER_SIZE}]")
-        self._view = ffi.buffer(self._buffer)
-        self._length = ffi.new("int *")
 
     def protect_rtp(self, packet: bytes) -> bytes:
         """Return the packet encrypted; for rare packets, since it copies twice. Raises ValueError."""
@@ -82,12 +83,12 @@ class OutboundSrtp:
         size = len(packet)
         if handle == ffi.NULL or size > _BUFFER_SIZE - 2 * TRAILER:
             raise ValueError(f"cannot protect {size} bytes" if handle != ffi.NULL else "no SRTP keys yet")
-        self._view[0:size] = packet
-        self._length[0] = size
-        status = function(handle, self._buffer, self._length)
+        _view[0:size] = packet
+        _length[0] = size
+        status = function(handle, _buffer, _length)
         if status != OK:
             raise ValueError(f"libsrtp status {status}")
-        return bytes(self._view[0 : self._length[0]])
+        return bytes(_view[0 : _length[0]])
 
     def protect_in_place(self, buffer: Any, length: Any) -> int:
         """Encrypt the RTP packet in cffi `buffer` (`length`: `int *`, updated). Returns libsrtp's status, 0 is good."""
