@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -97,9 +98,7 @@ async def test_beep_and_flash_stay_together_at_every_rate(rate: int, channels: i
         await publish(r.live, r.now, r.bridge, sound + picture)
         assert r.audio.codec is Codec.OPUS and r.video.codec is Codec.H264
         assert max(abs(s) for s in skews(r.sound, r.picture, channels)) < 1.5, "a millisecond is FLV's rounding"
-        assert {
-            (b.timestamp - a.timestamp) % 2**32 for a, b in zip(r.sound.packets, r.sound.packets[1:], strict=False)
-        } == {960}
+        assert {(b.timestamp - a.timestamp) % 2**32 for a, b in itertools.pairwise(r.sound.packets)} == {960}
         r.sound.check_order()
         r.picture.check_order()
         assert [s.counter for s in r.picture.shown()] == list(range(round(SECONDS * FPS)))
@@ -141,9 +140,7 @@ async def test_packets_are_as_browsers_need_them() -> None:
             assert len(set(fragments[:-1])) <= 1 and fragments[-1:] <= fragments[:1], "equal, the last one shorter"
         assert keyframes == 3
         firsts = [
-            packet
-            for packet, after in zip(r.picture.packets, r.picture.packets[1:], strict=False)
-            if packet.timestamp != after.timestamp
+            packet for packet, after in itertools.pairwise(r.picture.packets) if packet.timestamp != after.timestamp
         ]
         assert all(packet.marker for packet in firsts)
         assert sum(packet.marker for packet in r.picture.packets) == len(frames)
@@ -159,7 +156,7 @@ async def test_the_first_viewer_has_the_kept_group_at_once_with_true_times() -> 
         r.bridge.start()
         assert len(r.picture.units()) == len(frames), "without waiting for anything"
         assert not r.sound.packets, "sound begins live"
-        steps = [b - a for (a, _), (b, _) in zip(r.picture.units(), r.picture.units()[1:], strict=False)]
+        steps = [b - a for (a, _), (b, _) in itertools.pairwise(r.picture.units())]
         assert set(steps) <= {2970, 3060}
         assert r.picture.reports, "a report at once"
         # The newest picture is now, by the report.
@@ -194,7 +191,7 @@ async def test_a_long_group_is_replayed_in_slices_and_in_order() -> None:
             await settle(r.bridge)
         times = [packet.timestamp for packet in r.picture.packets if packet.marker]
         assert len(times) == 291
-        assert {(b - a) % 2**32 for a, b in zip(times, times[1:], strict=False)} == {3000}
+        assert {(b - a) % 2**32 for a, b in itertools.pairwise(times)} == {3000}
 
 
 async def test_reports_stand_on_one_line_through_a_stall() -> None:
@@ -243,7 +240,7 @@ def no_b(viewer: RtpViewer) -> None:
     for rtp, nals in viewer.units():
         times.append(rtp)
         assert all(h264.slice_type(nal) is not h264.SliceType.B for nal in nals)
-    assert all((b - a + 2**31) % 2**32 > 2**31 for a, b in zip(times, times[1:], strict=False)), "in order of display"
+    assert all((b - a + 2**31) % 2**32 > 2**31 for a, b in itertools.pairwise(times)), "in order of display"
 
 
 async def test_transcoding_catches_up_with_the_kept_group() -> None:
@@ -464,9 +461,7 @@ async def test_garbage_is_counted_and_nothing_breaks() -> None:
             await settle(r.bridge)
         assert r.bridge.damaged
         assert r.sound.packets and r.picture.packets
-        assert {
-            (b.timestamp - a.timestamp) % 2**32 for a, b in zip(r.sound.packets, r.sound.packets[1:], strict=False)
-        } == {960}
+        assert {(b.timestamp - a.timestamp) % 2**32 for a, b in itertools.pairwise(r.sound.packets)} == {960}
 
 
 @pytest.mark.parametrize("hole", [0.4, 5.0])
@@ -485,9 +480,7 @@ async def test_a_hole_in_the_sound_does_not_move_what_follows(hole: float) -> No
         r.bridge.start()
         r.live.write(config)
         await publish(r.live, r.now, r.bridge, early + later)
-        steps = [
-            (b.timestamp - a.timestamp) % 2**32 for a, b in zip(r.sound.packets, r.sound.packets[1:], strict=False)
-        ]
+        steps = [(b.timestamp - a.timestamp) % 2**32 for a, b in itertools.pairwise(r.sound.packets)]
         if hole < 1.0:
             assert set(steps) == {960}, "a short hole is silence"
         else:
@@ -521,9 +514,7 @@ async def test_a_new_sound_configuration_keeps_the_count() -> None:
         second_config, second = aac_frames(sine(44100, 1.0, 880.0), 44100, 2, start=1.55)
         r.live.write(second_config)
         await publish(r.live, r.now, r.bridge, second)
-        assert {
-            (b.timestamp - a.timestamp) % 2**32 for a, b in zip(r.sound.packets, r.sound.packets[1:], strict=False)
-        } == {960}
+        assert {(b.timestamp - a.timestamp) % 2**32 for a, b in itertools.pairwise(r.sound.packets)} == {960}
         samples, _ = r.sound.sound(2)
         assert strongest(samples[9600:38400], 48000) == pytest.approx(440, abs=3)
         assert strongest(samples[-33600:-4800], 48000) == pytest.approx(880, abs=3)
@@ -545,9 +536,7 @@ async def test_wall_clock_stamps_move_reports_and_no_sample() -> None:
                 await settle(r.bridge)
             if number % 47 == 0:
                 r.bridge._tick()
-        steps = {
-            (b.timestamp - a.timestamp) % 2**32 for a, b in zip(r.sound.packets, r.sound.packets[1:], strict=False)
-        }
+        steps = {(b.timestamp - a.timestamp) % 2**32 for a, b in itertools.pairwise(r.sound.packets)}
         assert steps == {960}
         drift = [
             ((rtp - r.sound.reports[0][1]) % 2**32) / 48000 - (ntp - r.sound.reports[0][0]) / 2**32

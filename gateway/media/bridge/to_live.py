@@ -223,7 +223,8 @@ class ToLive:
     @property
     def _ask_interval(self) -> float:
         """Where we encode ourselves key frames are our own, and the browser's only needed after a loss."""
-        return 3600.0 if self._picture is not None else self._config.keyframe_interval_s
+        ours = self._assembler is not None and self._assembler.codec is not Codec.H264
+        return 3600.0 if ours else self._config.keyframe_interval_s
 
     def _ask(self, now: float, *, urgent: bool) -> None:
         self._ask_at = now + self._ask_interval
@@ -231,7 +232,7 @@ class ToLive:
 
     def _ask_for_reader(self) -> None:
         self._encoder_key = True
-        if self._picture is None:
+        if self._picture is None:  # else our own encoder makes it
             self._ask(self._clock(), urgent=True)
 
     def _tell(self, text: str) -> None:
@@ -319,8 +320,8 @@ class ToLive:
     def _fill_sound(self, now: float) -> None:
         """Where no sound has come although it is due, put silence, so that the AAC clock has no hole."""
         line = self._sound
-        if line is None or not (self._audio.live or self._video.live):
-            return
+        if line is None or self._sound_held or not (self._audio.live or self._video.live):
+            return  # what is held is released soon, and recovers better than silence
         due = self.timeline.due(now)
         if due is None:
             return
