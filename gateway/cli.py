@@ -101,7 +101,7 @@ def _config(arguments: argparse.Namespace) -> Config:
 
 
 def serve_config(arguments: argparse.Namespace, config: Config) -> Config:
-    """Put the command line of `serve` over `config`; --dev changes what contracts say and nothing else."""
+    """Put the command line of `serve` over `config`; --dev changes what docs/rooms.md 2 says and nothing else."""
     dev = arguments.dev or config.dev
     if arguments.host and not dev:
         raise ConfigError("--host belongs to --dev; without it give --http, --rtmp and --udp their own addresses")

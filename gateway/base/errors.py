@@ -79,7 +79,7 @@ class Refused(GatewayError):
 
 
 class BadTicket(Refused):
-    """A userSig, privateMapKey or URL signature does not hold. `code` is the number of auth.md 1.6 (1..17)."""
+    """A userSig, privateMapKey or URL signature does not hold. `code` is the number of docs/tickets.md 3 (1..17)."""
 
     name, code, http_status = "bad_ticket", 8, 401
 
