@@ -103,14 +103,16 @@ class ImSession:
         self._log = Tagged(logging.getLogger(__name__), "im")
 
     async def run(self, request: web.Request) -> web.StreamResponse:
-        deadline = asyncio.get_running_loop().call_later(
-            LOGIN_S, self.socket.close, CLOSE_NEVER_ENTERED, "login_timeout"
-        )
+        deadline = asyncio.get_running_loop().call_later(LOGIN_S, self._too_late)
         try:
             return await self.socket.run(request, self._receive)
         finally:
             deadline.cancel()
             self._gone()
+
+    def _too_late(self) -> None:
+        if not self._user_id:
+            self.socket.close(CLOSE_NEVER_ENTERED, "login_timeout")
 
     # --- frames
 
@@ -130,7 +132,9 @@ class ImSession:
                 self.socket.close(CLOSE_TOO_MANY, "too_many")
             return
         self._send({"re": request, "code": 0, **answer})
-        if frame["cmd"] == "login" and self._member is not None:
+        if frame["cmd"] == "logout":
+            self.socket.close(CLOSE_LEFT, "left")
+        elif frame["cmd"] == "login" and self._member is not None:
             self._send_list(always=True)
 
     def _command(self, frame: Mapping[str, Any]) -> dict[str, object]:
@@ -177,7 +181,6 @@ class ImSession:
         if member is not None:
             self._chat.parted(self, member.key)
             self._entry.leave(member, "left")
-        self.socket.close(CLOSE_LEFT, "left")
         return {}
 
     # --- what the member is told

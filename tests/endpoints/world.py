@@ -46,7 +46,7 @@ from gateway.media.rtc.udp_mux import UdpMux
 from gateway.media.streams import Streams
 from gateway.rooms.directory import Directory
 from gateway.rooms.privileges import Privilege
-from gateway.rooms.room import RoomKey, policies
+from gateway.rooms.room import RoomKey, StreamKind, policies
 from gateway.rooms.tickets import mapkey, usersig
 from gateway.rooms.tickets.keys import AppKeys
 
@@ -158,11 +158,15 @@ class World:
 
     # --- tickets
 
+    @staticmethod
+    def kind(name: str) -> StreamKind:
+        return StreamKind(name)
+
     def key(self, room: int | str = 1001, app: AppKeys = APP) -> RoomKey:
         return RoomKey.parse(app.sdk_app_id, room)
 
-    def sig(self, user: str, app: AppKeys = APP, expire: int = 3600) -> str:
-        return usersig.mint(app, user, self.wall(), expire)
+    def sig(self, user: str, app: AppKeys = APP, expire: int = 3600, age: int = 0) -> str:
+        return usersig.mint(app, user, self.wall() - age, expire)
 
     def map_key(
         self, user: str, room: int | str = 1001, rights: int = Privilege.ALL, app: AppKeys = APP, expire: int = 3600
