@@ -249,14 +249,14 @@ class Client:
                 await self._news.wait()
         return found
 
-    async def request(self, kind: str, timeout: float = 5.0, **fields: Any) -> dict[str, Any]:
+    async def request(self, kind: str, /, timeout: float = 5.0, **fields: Any) -> dict[str, Any]:
         """Send a signaling request and return its answer, good or bad."""
         number = next(self._ids)
         await self.socket.send_json({"id": number, "t": kind, **fields})
         answer: dict[str, Any] = await self._wait(lambda: self._answers.pop(number, None), timeout)
         return answer
 
-    async def command(self, name: str, timeout: float = 5.0, **fields: Any) -> dict[str, Any]:
+    async def command(self, name: str, /, timeout: float = 5.0, **fields: Any) -> dict[str, Any]:
         """Send an /im command and return its answer."""
         number = next(self._ids)
         await self.socket.send_json({"id": number, "cmd": name, **fields})

@@ -81,6 +81,8 @@ class Session:
             self.send(wire.Failure.of(request, error))
             if isinstance(error, PeerError) and error.closes:
                 self.socket.close(CLOSE_PROTOCOL, error.name)
+            if self.member is None and self._tries >= MAX_ENTER_TRIES:
+                self.socket.close(CLOSE_NEVER_ENTERED, "too_many_tries")
             if self._rate.exhausted:
                 self.socket.close(CLOSE_TOO_MANY, "too_many")
         except Exception:
@@ -125,8 +127,6 @@ class Session:
         if self.member is not None:
             raise BadRequest("t: this connection has entered")
         self._tries += 1
-        if self._tries >= MAX_ENTER_TRIES:
-            self.socket.close(CLOSE_NEVER_ENTERED, "too_many_tries")
         tickets, entry = self._entry.tickets, self._entry
         app = tickets.app(message.sdk_app_id)
         force_text = message.room_text is not None
