@@ -318,7 +318,17 @@ class NackList:
     `max_missing` cannot be repaired: it is lost at once.
     """
 
-    __slots__ = ("_missing", "give_up_s", "lost", "max_missing", "max_tries", "newest", "reorder_s", "rtt_s")
+    __slots__ = (
+        "_arrivals",
+        "_missing",
+        "give_up_s",
+        "lost",
+        "max_missing",
+        "max_tries",
+        "newest",
+        "reorder_s",
+        "rtt_s",
+    )
 
     def __init__(
         self, *, give_up_s: float = 1.0, reorder_s: float = 0.005, max_tries: int = 10, max_missing: int = 512
@@ -332,13 +342,16 @@ class NackList:
         """Smoothed time from request to answer, of packets asked for once; None until one was answered."""
         self.lost = 0
         """How many packets were given up since the last `take_lost`."""
-        self._missing: dict[int, list[float]] = {}  # number: [noticed, next request, tries, last request]
+        self._arrivals = 0
+        # number: [noticed, next request, tries, last request, arrivals at which it is no reordering any more]
+        self._missing: dict[int, list[float]] = {}
 
     def __len__(self) -> int:
         return len(self._missing)
 
     def received(self, number: int, now: float) -> None:
         """Note an arrival, in any order, duplicates too."""
+        self._arrivals += 1
         newest = self.newest
         if newest is None:
             self.newest = number
@@ -359,7 +372,7 @@ class NackList:
             return
         due = now + self.reorder_s
         for number in range(first, after):
-            self._missing[number] = [now, due, 0, 0.0]
+            self._missing[number] = [now, due, 0, 0.0, self._arrivals + 2]
 
     def due(self, now: float) -> list[int]:
         """Return the numbers to ask for now, ascending, and count them as asked; drops what is to be given up."""
@@ -367,13 +380,13 @@ class NackList:
         if not missing:
             return []
         wait = max(0.02, 1.5 * (self.rtt_s if self.rtt_s is not None else 0.05))
-        settled = (self.newest or 0) - 3
+        arrivals = self._arrivals
         horizon = now - self.give_up_s
         ask, given_up = [], []
         for number, entry in missing.items():
             if entry[0] <= horizon or (entry[2] >= self.max_tries and entry[1] <= now):
                 given_up.append(number)
-            elif entry[1] <= now or (not entry[2] and number <= settled):
+            elif entry[1] <= now or (not entry[2] and arrivals >= entry[4]):
                 entry[1] = now + wait
                 entry[2] += 1
                 entry[3] = now

@@ -29,6 +29,7 @@ UDP_SEGMENT: Final = 103
 MAX_SEGMENTS: Final = 40
 MAX_MESSAGE: Final = 60000
 MAX_PAYLOAD: Final = 1460
+MAX_EXTENSION: Final = 256
 
 _SIZE: Final = 65536
 _buffer: Final = ffi.new(f"unsigned char[{_SIZE}]")
@@ -65,6 +66,8 @@ class Layout:
     __slots__ = ("extension", "head", "trailer")
 
     def __init__(self, extension: bytes, trailer: int) -> None:
+        if len(extension) > MAX_EXTENSION:
+            raise ValueError(f"header extension block of {len(extension)} bytes, at most {MAX_EXTENSION}")
         self.extension = extension
         self.trailer = trailer
         self.head = (b"\x90" if extension else b"\x80") + bytes(11) + extension

@@ -35,6 +35,9 @@ MAX_SSRCS: Final = 32
 IDLE_S: Final = 5.0
 """When 32 SSRCs are known, one that was silent this long makes room for a new one."""
 
+RETIRED_S: Final = 1.0
+"""A track's earlier SSRC takes it back only after its present one has been silent for this long."""
+
 REPORT_S: Final = 1.0
 NACK_S: Final = 0.01
 """While packets are missing they are looked after this often."""
@@ -65,7 +68,7 @@ class _Binding:
 class _Stream:
     """One SSRC of a track: its media (then it is the publication's source) or its RTX."""
 
-    __slots__ = ("_inbound", "binding", "heard", "reception", "ssrc", "stamped")
+    __slots__ = ("_inbound", "binding", "heard", "reception", "retired", "ssrc", "stamped")
 
     def __init__(self, inbound: Inbound, binding: _Binding, ssrc: int, reception: Reception | None) -> None:
         self._inbound = inbound
@@ -73,6 +76,7 @@ class _Stream:
         self.ssrc = ssrc
         self.reception = reception  # None: RTX
         self.heard = 0.0
+        self.retired = False  # the track has moved to another SSRC
         self.stamped = float("-inf")
 
     def request_keyframe(self) -> None:
@@ -253,9 +257,14 @@ class Inbound:
 
     def _start(self, binding: _Binding, stream: _Stream, codec: Codec, now: float) -> None:
         """The track's first packet, a new SSRC for it, or a new codec. Not if another source has replaced us."""
-        publication = binding.publication
-        if binding.stream is not None and publication.source is not binding.stream and publication.source is not None:
+        publication, old = binding.publication, binding.stream
+        if old is not None and publication.source is not old and publication.source is not None:
             return
+        if old is not None and old is not stream:
+            if stream.retired and now - old.heard < RETIRED_S:
+                return  # a late packet of the SSRC before
+            old.retired = True
+        stream.retired = False
         binding.stream, binding.codec = stream, codec
         publication.start(codec, CLOCK_RATES.get(codec, 90000), stream, now)
 

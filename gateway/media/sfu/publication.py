@@ -241,7 +241,8 @@ class Publication:
         next_number = self._assigned + 1 if self._assigned >= 0 else seq & 0x7FFF
         before = self._ts_delta
         if self._last is not None:
-            self._ts_delta = (self._stamp_now(now) - timestamp) & 0xFFFFFFFF
+            stamp = self._stamp_now(max(now, self._last[1] + 0.001))  # a new picture has a new timestamp
+            self._ts_delta = (stamp - timestamp) & 0xFFFFFFFF
         self._clock.shift(self._ts_delta - before)
         return SequenceMap(seq, next_number)
 
@@ -263,6 +264,7 @@ class Publication:
             self._pending.clear()
             self._pending_bytes = 0
             self._map = None
+            self._assigned = self.emitted
             self.request_keyframe(now)
             return
         self._pending.extend(packets)
