@@ -537,6 +537,9 @@ async def send(
             publication.sender_report(event.ntp, event.rtp, now.value)
         else:
             event.packet.arrival = now.value
+            if event.packet.extensions:  # abs-capture-time: the RTP hub hands it on as a report
+                ntp = int.from_bytes(event.packet.extensions[5][:8], "big")
+                publication.sender_report(ntp, event.packet.timestamp, now.value)
             publication.write([event.packet], now.value)
         await settle(bridge)
     await advance(end)

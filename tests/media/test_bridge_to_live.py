@@ -76,7 +76,6 @@ async def rig(
     pool = pool or CodecPool(2)
     live = LiveStream("s", clock=now)
     sound, picture = Publication("audio", "s"), Publication("video", "s")
-    sound.capture_time_id = picture.capture_time_id = 5  # type: ignore[attr-defined]
     if audio:
         sound.start(Codec.OPUS, 48000, source, now.value)
     if video is not None:

@@ -3,9 +3,9 @@
     sound    Tap ─▶ Timeline ─▶ reorder, repair ─▶ OpusToAac (pool) ─▶ AAC frames without a hole
     picture  Tap ─▶ Timeline ─▶ Assembler ─▶ H.264 as it is, or VideoToH264 (pool) ─▶ H.264 frames
 
-It runs only while the frame hub has readers. Both tracks are stamped by one Timeline: by abs-capture-time where the
-packets carry it, else by the sender reports of both, else by arrival. While it runs, key frames are asked for at the
-start, for new readers, every two seconds, and after a loss.
+It runs only while the frame hub has readers. Both tracks are stamped by one Timeline: by the reports of both (sender
+reports, and abs-capture-time where packets carry it: the hub hands that on as a report, ahead of the packet), else by
+arrival. While it runs, key frames are asked for at the start, for new readers, every two seconds, and after a loss.
 """
 
 from __future__ import annotations
@@ -86,8 +86,6 @@ class _Tap:
         for packet in packets:
             seq = self._unwrapper.unwrap(packet.seq)
             if packet.payload:
-                if packet.extensions is not None:
-                    self._capture_time(packet, now)
                 take(packet, seq, self._stamp(packet, seq, now), now)
             elif self._track == "video":
                 take(packet, seq, 0.0, now)
@@ -104,14 +102,6 @@ class _Tap:
             self._newest = seq
             self._last_rtp, self._last_stamp = packet.timestamp, stamp
         return stamp
-
-    def _capture_time(self, packet: RtpPacket, now: float) -> None:
-        key = getattr(self.publication, "capture_time_id", None)
-        assert packet.extensions is not None
-        data = packet.extensions.get(key) if key else None
-        if data is not None and len(data) >= 8:
-            ntp = int.from_bytes(data[:8], "big")
-            self._bridge.timeline.report(self._track, _ntp_seconds(ntp), packet.timestamp, packet.arrival or now)
 
 
 class ToLive:
