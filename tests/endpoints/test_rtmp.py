@@ -12,6 +12,7 @@ import pytest
 from gateway.base.config import LiveConfig
 from gateway.endpoints.rtmp import RtmpServer
 from gateway.endpoints.rtmp import connection as connection_module
+from gateway.endpoints.rtmp import server as server_module
 from tests.endpoints.rtmp_fakes import Client, FakeEntry, FakeStreams, rtmp_server
 from tests.wire.rtmp_peer import AAC_CONFIG, AVC_CONFIG, aac, avc
 
@@ -197,7 +198,11 @@ async def test_a_player_that_comes_first_waits_for_the_publisher() -> None:
         start_media(publisher)
         group(publisher, 0, 3)
         await player.read_until(lambda: len(player.peer.media) >= 8)
-        assert player.peer.codes[1:3] == ["NetStream.Play.Reset", "NetStream.Play.Start"]
+        assert player.peer.codes[1:] == [
+            "NetStream.Play.Reset",
+            "NetStream.Play.Start",
+            "NetStream.Play.PublishNotify",
+        ]
 
 
 async def test_a_player_of_nothing_is_told_so_in_the_end() -> None:
@@ -376,8 +381,15 @@ async def test_connections_are_limited() -> None:
         await one.publish("a")
         await two.publish("b")
         three = await Client.open(server)
+        three.send(three.peer.publish("c"))
+        await three.read_until("NetConnection.Connect.Rejected")
         await three.read_until(None)
         assert server.turned_away == 1
+        await eventually(lambda: server.connections == 2)
+        server_module.TOLD, told = 0, server_module.TOLD  # type: ignore[misc]
+        four = await Client.open(server)
+        await four.read_until(None)
+        server_module.TOLD = told  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("junk", [b"GET / HTTP/1.1\r\n\r\n", b"\x03" + bytes(3072) + b"\xff" * 200])

@@ -56,6 +56,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, server: RtmpServer) -> None:
         self.server = server
+        self.too_many = False
         self.four_ccs: frozenset[str] = frozenset()
         self.writable = True
         self.write: Callable[[bytes], None]
@@ -182,6 +183,10 @@ class Connection(asyncio.Protocol):
                 raise AssertionError("handled before")
 
     def _connect(self, request: ConnectRequested) -> None:
+        if self.too_many:
+            self._session.reject(request, "NetConnection.Connect.Rejected", "The server is full")
+            self.close("too many connections")
+            return
         app = parse_target(request.app, request.tc_url, "-").app.partition("/")[0]
         if app not in APPS:
             self.server.refused += 1
@@ -250,8 +255,10 @@ class Connection(asyncio.Protocol):
 
     # --- players
 
-    def player_begins(self, player: Player, request: PlayRequested) -> None:
+    def player_begins(self, player: Player, request: PlayRequested, *, waited: bool) -> None:
         self._session.accept(request)
+        if waited:
+            self._session.publish_notify(request.stream_id)
         self.flush()
         log.info("[%s] rtmp player %s", player.live.name, self._peer)
 

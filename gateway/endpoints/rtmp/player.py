@@ -27,6 +27,7 @@ class Player:
         self._request = request
         self._encoder = RtmpEncoder(request.stream_id, connection.four_ccs, audio=grant.audio, video=grant.video)
         self._attached = False
+        self._waited = False
         self.reader = self._make_reader()
 
     def _make_reader(self) -> QueuedReader:
@@ -49,6 +50,8 @@ class Player:
         self.live.add_reader(self.reader, self.grant.start)
         if self.live.alive:
             self.begin()
+        else:
+            self._waited = True
 
     def _first(self) -> None:
         if not self.begun:
@@ -59,7 +62,7 @@ class Player:
             return
         if not self.begun:
             self.begun = True
-            self._connection.player_begins(self, self._request)
+            self._connection.player_begins(self, self._request, waited=self._waited)
         self.reader.start(writable=self._connection.writable)
 
     def pause(self, paused: bool) -> None:

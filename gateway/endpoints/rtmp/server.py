@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 SWEEP_S: Final = 0.5
 GOODBYE_S: Final = 1.0
+TOLD: Final = 32
+"""Connections above the limit that are let in so far as to hear that the server is full."""
 
 
 class RtmpServer:
@@ -82,9 +84,12 @@ class RtmpServer:
                 connection.check(now)
 
     def add(self, connection: Connection) -> bool:
-        """Count a new connection in; False if there are too many."""
-        if len(self._connections) >= self.config.max_connections or self._stopping:
+        """Count a new connection in; False if it must go at once. A few too many are still told why in words."""
+        over = len(self._connections) - self.config.max_connections
+        if over >= 0:
             self.turned_away += 1
+            connection.too_many = True
+        if over >= TOLD or self._stopping:
             return False
         self.accepted += 1
         self._connections.add(connection)

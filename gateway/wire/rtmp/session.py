@@ -453,6 +453,10 @@ class ServerSession:
             self._uses[stream_id] = Use.IDLE
             self._status(stream_id, m.status("error", code, description))
 
+    def publish_notify(self, stream_id: int) -> None:
+        """Tell a player that waited that the publisher has come."""
+        self._status(stream_id, m.status("status", "NetStream.Play.PublishNotify", "The publisher has come"))
+
     def end_play(self, stream_id: int) -> None:
         """Tell a player that the stream is over, in every way that some player understands."""
         if self.use(stream_id) is not Use.PLAYING:
