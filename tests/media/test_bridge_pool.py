@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -52,6 +53,14 @@ def line_of(pool: CodecPool, codec: Doubler, limit: float = 8) -> tuple[Line[int
     return Line(pool, lambda: codec, out.extend, errors.append, limit=limit), out, errors
 
 
+async def until(reached: Callable[[], bool]) -> None:
+    for _ in range(5000):
+        if reached():
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("it does not happen")
+
+
 async def test_order_one_job_at_a_time_never_on_the_loop(pool: CodecPool) -> None:
     codec = Doubler()
     line, out, _ = line_of(pool, codec, limit=1000)
@@ -59,8 +68,7 @@ async def test_order_one_job_at_a_time_never_on_the_loop(pool: CodecPool) -> Non
         assert line.put(number)
         if number % 50 == 0:
             await asyncio.sleep(0.001)
-    while len(out) < 500:
-        await asyncio.sleep(0.001)
+    await until(lambda: len(out) == 500)
     assert out == [2 * n for n in range(500)]
     assert codec.worst == 1
     await line.aclose()
@@ -78,8 +86,7 @@ async def test_what_waits_is_bounded_by_weight(pool: CodecPool) -> None:
     assert line.clear() == 3
     assert line.put(9, 100.0), "an empty queue takes anything"
     codec.gate.set()
-    while len(out) < 2:
-        await asyncio.sleep(0.001)
+    await until(lambda: len(out) == 2)
     assert out == [0, 18]
     await line.aclose()
 
@@ -88,8 +95,7 @@ async def test_a_failing_codec_is_freed_and_told_once(pool: CodecPool) -> None:
     codec = Doubler()
     line, out, errors = line_of(pool, codec)
     line.put(-1)
-    while not errors:
-        await asyncio.sleep(0.001)
+    await until(lambda: bool(errors))
     assert isinstance(errors[0], RuntimeError) and codec.closed == 1 and not out
     assert not line.put(1)
     await line.aclose()
@@ -104,8 +110,7 @@ async def test_a_codec_that_cannot_be_made(pool: CodecPool) -> None:
 
     line: Line[int, int] = Line(pool, make, lambda _: None, errors.append, limit=8)
     line.put(1)
-    while not errors:
-        await asyncio.sleep(0.001)
+    await until(lambda: bool(errors))
     await line.aclose()
 
 
@@ -134,11 +139,7 @@ async def test_a_stuck_codec_is_abandoned(pool: CodecPool, monkeypatch: pytest.M
     await lines.aclose()
     assert time.monotonic() - begun < 1.0 and codec.closed == 0
     codec.gate.set()
-    for _ in range(1000):
-        if codec.closed:
-            break
-        await asyncio.sleep(0.001)
-    assert codec.closed == 1, "it is freed by its own last job all the same"
+    await until(lambda: codec.closed == 1)  # it is freed by its own last job all the same
 
 
 async def test_a_closed_pool_takes_no_job() -> None:
