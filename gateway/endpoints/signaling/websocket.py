@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 ENTER_S: Final = 10.0
 MAX_SESSIONS: Final = 20000
 SPEAKING_S: Final = 0.5
+LISTEN_S: Final = 0.1
+"""Levels are looked at this often; the loudest of each SPEAKING_S is told, since speech has gaps."""
 SILENCE_DB: Final = 60
 """Sound below -60 dBov is volume 0, 0 dBov is 100."""
 HEARD: Final = 10
@@ -50,7 +52,8 @@ class Signaling:
         """Entries so far, resumed ones included."""
         self._places: dict[tuple[int, str], Place] = {}
         self._by_room: dict[RoomKey, set[Session]] = {}
-        self._speaking: dict[RoomKey, tuple[tuple[str, int], ...]] = {}
+        self._peaks: dict[RoomKey, dict[str, int]] = {}
+        self._speaking: set[RoomKey] = set()
         self._tasks = Tasks("signaling")
         entry.directory.events.on("event", self._on_event)
 
@@ -137,7 +140,7 @@ class Signaling:
             sessions.discard(session)
             if not sessions:
                 del self._by_room[room]
-                self._speaking.pop(room, None)
+                self._speaking.discard(room)
 
     def _on_event(self, event: events.RoomEvent) -> None:
         for session in list(self._by_room.get(event.room, ())):
@@ -154,26 +157,33 @@ class Signaling:
     # --- who is heard
 
     async def _listen(self) -> None:
+        due = self.clock() + SPEAKING_S
         while True:
-            await asyncio.sleep(SPEAKING_S)
+            await asyncio.sleep(LISTEN_S)
             now = self.clock()
-            for room, sessions in list(self._by_room.items()):
-                loud = self._loud(room, now)
-                if loud or self._speaking.get(room):
-                    self._speaking[room] = loud
-                    message = wire.Speaking(loud)
-                    for session in list(sessions):
-                        session.send(message)
+            for room in list(self._by_room):
+                self._note_levels(room, now)
+            if now >= due:
+                due = now + SPEAKING_S
+                self._tell_speaking()
 
-    def _loud(self, room: RoomKey, now: float) -> tuple[tuple[str, int], ...]:
+    def _note_levels(self, room: RoomKey, now: float) -> None:
         found = self.entry.directory.rooms.get(room)
-        if found is None:
-            return ()
-        levels = []
-        for member, info in found.published(StreamKind.MAIN):
+        for member, info in found.published(StreamKind.MAIN) if found is not None else ():
             stream = self.rtc.streams.get(info.stream_id)
             level = stream.audio.level_at(now) if stream is not None and not info.audio_muted else None
             volume = round(100 * max(0, SILENCE_DB - level) / SILENCE_DB) if level is not None else 0
             if volume >= HEARD:
-                levels.append((member.user_id, volume))
-        return tuple(sorted(levels, key=lambda pair: -pair[1]))
+                peaks = self._peaks.setdefault(room, {})
+                peaks[member.user_id] = max(volume, peaks.get(member.user_id, 0))
+
+    def _tell_speaking(self) -> None:
+        peaks, self._peaks = self._peaks, {}
+        for room in {*peaks, *self._speaking}:
+            loud = tuple(sorted(peaks.get(room, {}).items(), key=lambda pair: -pair[1]))
+            if loud:
+                self._speaking.add(room)
+            else:
+                self._speaking.discard(room)
+            for session in list(self._by_room.get(room, ())):
+                session.send(wire.Speaking(loud))
