@@ -18,6 +18,7 @@ from gateway.media.sfu.clockline import ClockLine
 from gateway.media.sfu.forward import MAX_PAYLOAD, MediaPacket, forward
 from gateway.media.sfu.gop import Gop
 from gateway.media.sfu.keyframes import KeyframeRequests
+from gateway.media.sfu.numbering import Numbering
 from gateway.media.sfu.pacer import (
     BURST_BYTES,
     PACE_BPS,
@@ -31,15 +32,12 @@ from gateway.media.sfu.pacer import (
 from gateway.media.sfu.subscription import State, Subscription
 from gateway.wire.frame import Codec
 from gateway.wire.payload import is_keyframe
-from gateway.wire.rtp import History, RtpPacket, SequenceMap, SeqUnwrapper
+from gateway.wire.rtp import History, RtpPacket
 
 log = logging.getLogger(__name__)
 
 FRESH_S: Final = 0.3
 """A viewer that comes this soon after a key frame gets it from the history instead of asking for another."""
-
-MAX_GAP: Final = 3000
-"""A source that jumps further in its numbers has started anew."""
 
 MAX_PENDING_BYTES: Final = 4 * 1024 * 1024
 """A paced burst beyond this is thrown away, up to the next key frame."""
@@ -77,7 +75,6 @@ class Publication:
         self.kind = kind
         self.name = name
         self.codec: Codec | None = None
-        self.clock_rate = 90000 if kind == "video" else 48000
         self.live = False
         self.source: Source | None = None
         self.subscriptions: list[Subscription] = []
@@ -105,14 +102,7 @@ class Publication:
         self._wall = wall_clock
         self._taps: list[Tap] = []
         self._live: list[Subscription] = []  # those that `forward` serves
-        self._unwrapper = SeqUnwrapper()
-        self._map: SequenceMap | None = None  # None: the source has not begun (video: no key frame yet)
-        self._source_newest = 0
-        self._assigned = (
-            -1
-        )  # newest of our numbers given to a packet; `emitted` follows when a burst has been paced out
-        self._ts_delta = 0
-        self._last: tuple[int, float] | None = None  # newest timestamp and when it came
+        self._numbering = Numbering(90000 if kind == "video" else 48000)
         self._clock = ClockLine()
         self._raw_report: tuple[int, int, float] | None = None
         self._key: tuple[int, float] | None = None  # number and time of the newest key frame's first packet
@@ -137,16 +127,14 @@ class Publication:
         """
         if source is self.source and codec is self.codec and clock_rate == self.clock_rate:
             return
-        if self.clock_rate != clock_rate:
-            self._last = None if self._last is None else (self._stamp_now(now), now)
-            self.clock_rate = clock_rate
         changed = codec is not self.codec
+        self._numbering.set_clock_rate(clock_rate, now)
         if self.source is not source:
-            self._unwrapper = SeqUnwrapper()
+            self._numbering.new_source()
             self._clock = ClockLine()
             self._raw_report = None
+        self._numbering.interrupt()
         self.source, self.codec, self.live = source, codec, True
-        self._map = None
         self._gop.clear()
         self._key = self._key_timestamp = None
         for tap in self._taps:
@@ -203,57 +191,34 @@ class Publication:
 
     def _place(self, packet: RtpPacket, now: float) -> MediaPacket | None:
         """Give a packet its number and timestamp; None if subscribers do not get it."""
-        payload = packet.payload
-        codec = self.codec
+        codec, payload, numbering = self.codec, packet.payload, self._numbering
         assert codec is not None
-        seq = self._unwrapper.unwrap(packet.seq)
-        numbers = self._map
-        if numbers is not None and abs(seq - self._source_newest) > MAX_GAP:
-            numbers = self._map = None
+        seq = numbering.unwrap(packet.seq)
         keyframe = self.kind == "video" and is_keyframe(codec, payload)
-        if len(payload) > MAX_PAYLOAD:
-            self.dropped += 1
-            return None
-        if numbers is None:
+        if not numbering.begun:
             if not payload or (self.kind == "video" and not keyframe):
                 self.dropped += 1
                 return None
-            numbers = self._map = self._begin(seq, packet.timestamp, now)
-            self._source_newest = seq
-        elif not payload and numbers.drop(seq):
-            self._source_newest = max(self._source_newest, seq)
+            self._clock.shift(numbering.begin(seq, packet.timestamp, now))
+        elif not payload and numbering.drop(seq):
             return None  # padding only: nobody shall miss it
-        number = numbers.rewrite(seq)
-        if number is None or number in self.history:
+        placed = numbering.place(seq, packet.timestamp, now)
+        if placed is None or placed[0] in self.history or len(payload) > MAX_PAYLOAD:
             self.dropped += 1
             return None
-        timestamp = (packet.timestamp + self._ts_delta) & 0xFFFFFFFF
-        if seq >= self._source_newest:
-            self._source_newest = seq
-            self._last = (timestamp, now)
+        number, timestamp, newest = placed
+        if newest:
             self._clock.arrived(timestamp, packet.arrival or now, self.clock_rate)
-        if number > self._assigned:
-            self._assigned = number
         return MediaPacket(codec, number, timestamp, packet.marker, payload, keyframe)
 
-    def _begin(self, seq: int, timestamp: int, now: float) -> SequenceMap:
-        """A source's first packet: continue our numbers behind everything given out, our time by what has passed."""
-        next_number = self._assigned + 1 if self._assigned >= 0 else seq & 0x7FFF
-        before = self._ts_delta
-        if self._last is not None:
-            stamp = self._stamp_now(max(now, self._last[1] + 0.001))  # a new picture has a new timestamp
-            self._ts_delta = (stamp - timestamp) & 0xFFFFFFFF
-        self._clock.shift(self._ts_delta - before)
-        return SequenceMap(seq, next_number)
-
-    def _stamp_now(self, now: float) -> int:
-        assert self._last is not None
-        stamp, then = self._last
-        return (stamp + int(max(0.0, now - then) * self.clock_rate)) & 0xFFFFFFFF
+    @property
+    def clock_rate(self) -> int:
+        """Ticks of the RTP timestamp per second."""
+        return self._numbering.clock_rate
 
     def timestamp_at(self, now: float) -> int | None:
         """Return the timestamp, in our numbers, that media made at `now` would have; None before the first packet."""
-        return None if self._last is None else self._stamp_now(now)
+        return self._numbering.timestamp_at(now)
 
     # --- giving out
 
@@ -263,8 +228,7 @@ class Publication:
             self.dropped += len(self._pending) + len(packets)
             self._pending.clear()
             self._pending_bytes = 0
-            self._map = None
-            self._assigned = self.emitted
+            self._numbering.interrupt(self.emitted)
             self.request_keyframe(now)
             return
         self._pending.extend(packets)
@@ -516,7 +480,7 @@ class Publication:
         distance of the publisher's clock to ours, one for all its tracks, so that both stay on one line.
         """
         self._raw_report = (ntp, rtp, now)
-        self._clock.report(ntp + ntp_offset, rtp + self._ts_delta, now)
+        self._clock.report(ntp + ntp_offset, rtp + self._numbering.ts_delta, now)
         for tap in self._taps:
             tap.on_sender_report(ntp, rtp, now)
 

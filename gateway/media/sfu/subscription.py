@@ -19,23 +19,21 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from gateway.media.sfu.forward import Layout, MediaPacket, forward, layout, send_one
 from gateway.media.sfu.pacer import STEP_S, TokenBucket
+from gateway.media.sfu.resends import Resends
 from gateway.wire.frame import Codec
 from gateway.wire.rtp import seq_diff
 
 if TYPE_CHECKING:
     from gateway.media.sfu.publication import Publication
 
-RTX_SHARE: Final = 0.2
-"""At most this part of the stream's rate goes out as resends."""
-
-RTX_FLOOR_BYTES: Final = 6000
-"""Resends that a quiet stream may always make within a second: five full packets."""
-
 KEYFRAME_INTERVAL_S: Final = 2.0
 """One viewer causes at most one upstream key frame request in this time."""
 
 MAX_QUEUE_BYTES: Final = 12 * 1024 * 1024
 """A replay that falls this far behind is given up: the viewer starts again at the next key frame."""
+
+OVERHEAD: Final = 60
+"""Bytes of a packet beside its payload: IP, UDP, RTP, extension, SRTP tag."""
 
 REPLAY_REMEMBERED_S: Final = 2.0
 """A replayed packet can be asked for this long after the replay has ended."""
@@ -100,8 +98,7 @@ class Subscription:
         "_rate_time",
         "_replay",
         "_replay_ended",
-        "_resent",
-        "_rtx_bucket",
+        "_resends",
         "_shared_from",
         "_shown_paused",
         "_slow_paused",
@@ -205,8 +202,7 @@ class Subscription:
         self._pacer: TokenBucket | None = None
         self._replay: dict[int, MediaPacket] = {}
         self._replay_ended = 0.0
-        self._resent: dict[int, float] = {}
-        self._rtx_bucket: TokenBucket | None = None
+        self._resends = Resends()
         self._keyframe_asked = float("-inf")
         self._client_paused = self._slow_paused = self._shown_paused = False
         self._ts_target: tuple[int, float] | None = None
@@ -299,7 +295,7 @@ class Subscription:
             elapsed = int((now - then) * self.publication.clock_rate)
             self.ts_offset = (stamp + elapsed - first.timestamp) & 0xFFFFFFFF
             self._ts_target = None
-        self._resent.clear()
+        self._resends.forget()
 
     # --- replay of kept pictures
 
@@ -331,7 +327,7 @@ class Subscription:
         if self.state is not State.REPLAYING or pacer is None:
             return False
         batch: list[MediaPacket] = []
-        while queue and pacer.take(len(queue[0].payload) + 60, now):
+        while queue and pacer.take(len(queue[0].payload) + OVERHEAD, now):
             packet = queue.popleft()
             self._queue_bytes -= len(packet.payload)
             if batch and packet.codec is not batch[0].codec:
@@ -437,7 +433,7 @@ class Subscription:
             return
         newest = self.publication.emitted if self.state is State.LIVE else self._last_sent
         newest_out = newest + self.seq_offset
-        wait = self.rtt_s / 2 if self.rtt_s is not None else 0.01
+        rate_bps = self.publication.pace_bps if self._replay else self.publication.rate.bps
         for number in numbers:
             self.nacks += 1
             seq = newest + seq_diff(number, newest_out & 0xFFFF)
@@ -446,19 +442,8 @@ class Subscription:
             packet = self.publication.history.get(seq) or self._replay.get(seq)
             if packet is None:
                 self.unanswered += 1
-            elif now - self._resent.get(seq, float("-inf")) >= wait and self._may_resend(len(packet.payload), now):
-                if len(self._resent) > 2048:
-                    self._resent.clear()
-                self._resent[seq] = now
+            elif self._resends.allow(seq, len(packet.payload) + OVERHEAD, rate_bps, self.rtt_s, now):
                 self._resend(packet)
-
-    def _may_resend(self, size: int, now: float) -> bool:
-        rate = max(RTX_SHARE * self.publication.rate.bps, RTX_FLOOR_BYTES * 8)
-        bucket = self._rtx_bucket
-        if bucket is None:
-            bucket = self._rtx_bucket = TokenBucket(rate, rate / 8)
-        bucket.rate_bps, bucket.burst_bytes = rate, rate / 8
-        return bucket.take(size + 60, now)
 
     def _resend(self, packet: MediaPacket) -> None:
         payload_type = self.payload_types.get(packet.codec)
