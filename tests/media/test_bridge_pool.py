@@ -91,6 +91,20 @@ async def test_what_waits_is_bounded_by_weight(pool: CodecPool) -> None:
     await line.aclose()
 
 
+async def test_a_burst_is_taken_and_lasting_slowness_is_not(pool: CodecPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    codec = Doubler()
+    codec.gate = threading.Event()
+    line: Line[int, int] = Line(pool, lambda: codec, lambda _: None, lambda _: None, limit=2, burst=10)
+    assert [line.put(n) for n in range(12)] == [True] * 11 + [False]
+    line.clear()
+    monkeypatch.setattr(pool_module, "PATIENCE_S", 0.01)
+    assert [line.put(n) for n in range(3)] == [True, True, True]
+    await asyncio.sleep(0.02)
+    assert not line.put(3)
+    codec.gate.set()
+    await line.aclose()
+
+
 async def test_a_failing_codec_is_freed_and_told_once(pool: CodecPool) -> None:
     codec = Doubler()
     line, out, errors = line_of(pool, codec)

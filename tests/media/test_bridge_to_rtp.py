@@ -563,3 +563,22 @@ async def test_stopping_lets_go_of_everything() -> None:
         count = len(r.picture.packets)
         r.live.write(frames[-1].frame)
         assert len(r.picture.packets) == count
+
+
+async def test_a_burst_after_a_stall_is_whole() -> None:
+    """TCP brings two seconds at once: every picture and every sample of it goes out."""
+    async with rig() as r:
+        sound_config, sound = aac_frames(beeps(48000, SECONDS), 48000, 1)
+        config, frames = h264_frames(pictures(SECONDS), X264_LIVE)
+        r.bridge.start()
+        r.live.write(sound_config)
+        r.live.write(config)
+        for item in sorted(sound + frames, key=lambda t: t.at):
+            r.now.value = 1000 + (item.at if item.at < 1.0 else 3.0)
+            r.live.write(item.frame)
+            if item.at < 1.0:
+                await settle(r.bridge)
+        await settle(r.bridge)
+        assert r.bridge.sound.overflows == 0
+        assert {(b.timestamp - a.timestamp) % 2**32 for a, b in itertools.pairwise(r.sound.packets)} == {960}
+        assert max(abs(s) for s in skews(r.sound, r.picture)) < 1.5

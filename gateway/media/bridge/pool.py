@@ -2,7 +2,7 @@
 
 A Line keeps order with at most one job in flight; the transcoder is made in its first job, touched in its jobs only
 and freed in its last. What waits is bounded by the weight its owner gives (milliseconds of sound, pictures): `put`
-says no when it is full, and the owner conceals or drops. Contracts of the bridge: docs/architecture.md.
+says no when it is full, and the owner conceals or drops.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ ASSUMED_VIDEO_CORES: Final = 0.15
 AVERAGED_S: Final = 3.0
 """Time constant of the measurement."""
 STOP_TIMEOUT_S: Final = 1.0
+PATIENCE_S: Final = 0.2
+"""A line that takes bursts is full only when something has waited so long: then it is the CPU that is short."""
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -98,8 +100,9 @@ class CodecPool:
 class Line(Generic[In, Out]):
     """One transcoder's place in the pool. Belongs to the event loop it is made in.
 
-    `deliver(outputs)` is called on the loop, in order. `failed(error)` is called once if a job raises; the line then
-    takes nothing more and has freed its transcoder.
+    `limit` is the weight that may wait. `burst`, if more, may wait for up to PATIENCE_S: what a network held back
+    comes all at once and is no reason to drop anything. `deliver(outputs)` is called on the loop, in order.
+    `failed(error)` is called once if a job raises; the line then takes nothing more and has freed its transcoder.
     """
 
     def __init__(
@@ -110,6 +113,7 @@ class Line(Generic[In, Out]):
         failed: Callable[[BaseException], None],
         *,
         limit: float,
+        burst: float = 0.0,
         batch: int = 8,
     ) -> None:
         self._pool = pool
@@ -117,9 +121,10 @@ class Line(Generic[In, Out]):
         self._deliver = deliver
         self._failed = failed
         self._limit = limit
+        self._burst = burst
         self._batch = batch
         self._loop = asyncio.get_running_loop()
-        self._waiting: deque[tuple[In, float]] = deque()
+        self._waiting: deque[tuple[In, float, float]] = deque()  # item, weight, since
         self._weight = 0.0
         self._in_flight = False
         self._transcoder: Transcoder[In, Out] | None = None  # touched in jobs only
@@ -135,10 +140,13 @@ class Line(Generic[In, Out]):
         """Queue one item. False, and counted, if that much is waiting already (an empty queue takes anything)."""
         if self._closing:
             return False
+        now = self._loop.time()
         if self._waiting and self._weight + weight > self._limit:
-            self.overflows += 1
-            return False
-        self._waiting.append((item, weight))
+            patient = self._weight + weight <= self._burst and now - self._waiting[0][2] < PATIENCE_S
+            if not patient:
+                self.overflows += 1
+                return False
+        self._waiting.append((item, weight, now))
         self._weight += weight
         if not self._in_flight:
             self._next()
@@ -154,7 +162,7 @@ class Line(Generic[In, Out]):
     def _next(self) -> None:
         items: list[In] = []
         while self._waiting and len(items) < self._batch:
-            item, weight = self._waiting.popleft()
+            item, weight, _ = self._waiting.popleft()
             self._weight -= weight
             items.append(item)
         if not self._waiting:

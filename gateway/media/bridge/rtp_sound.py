@@ -24,6 +24,8 @@ from gateway.wire.timeline import SampleClock
 log = logging.getLogger(__name__)
 
 QUEUE_MS: Final = 200.0
+BURST_MS: Final = 5000.0
+"""TCP holds sound back on loss and then brings it all at once."""
 RETRY_S: Final = 1.0
 
 
@@ -130,6 +132,7 @@ class SoundToRtp:
             self._write,
             self._failed,
             limit=QUEUE_MS,
+            burst=BURST_MS,
         )
         self._lines.add(line)
         self._line = line

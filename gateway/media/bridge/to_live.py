@@ -43,6 +43,7 @@ MAX_JITTER_S: Final = 0.200
 SOUND_REPAIR_S: Final = 0.060
 """How long a hole in the sound waits for a resend; the AAC encoder holds sound for about as long anyway."""
 SOUND_QUEUE_MS: Final = 200.0
+SOUND_BURST_MS: Final = 5000.0
 PICTURE_QUEUE: Final = 8
 LOSS_RETRY_S: Final = 0.5
 REFUSED_RETRY_S: Final = 5.0
@@ -302,6 +303,7 @@ class ToLive:
             self._write_sound,
             self._sound_failed,
             limit=SOUND_QUEUE_MS,
+            burst=SOUND_BURST_MS,
         )
         self._sound = line
         self._lines.add(line)
