@@ -71,8 +71,10 @@ class Access:
         self._proxies = [ipaddress.ip_network(text, strict=False) for text in http.trusted_proxies]
         self._origins = {origin.rstrip("/").lower() for origin in http.origins}
         public_host = urlsplit(public.http).hostname if public.http else None
-        listen = http.listen.host.lower()
-        self._names = {name for name in (public_host, listen) if name} | {"localhost"}
+        # Not 0.0.0.0 or ::, which browsers take for this machine, whoever says it.
+        listen = parse_address(http.listen.host)
+        own = http.listen.host.lower() if listen is None or not listen.is_unspecified else ""
+        self._names = {name for name in (public_host, own) if name} | {"localhost"}
 
     def client_address(self, request: web.Request) -> IPAddress | None:
         """Return the caller's address: the TCP peer, or behind trusted proxies the nearest one that is none of them."""

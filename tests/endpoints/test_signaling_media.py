@@ -287,3 +287,23 @@ async def test_who_speaks_is_told(peers: MakePeers) -> None:
         bob.messages.clear()
         await asyncio.sleep(1.2)
         assert bob.messages == []
+
+
+async def test_pauses_and_notices_reach_the_viewer(peers: MakePeers) -> None:
+    async with World() as world:
+        _, _, bob, viewer = await watching(world, peers)
+        stream = world.streams.open("8888_1001_alice")
+        subscription = stream.video.subscriptions[0]
+        subscription.pause(world.clock(), slow=True)
+        expected = {"t": "pause", "userId": "alice", "stream": "main", "kind": "video", "paused": True}
+        assert await bob.expect(t="pause") == expected
+        subscription.resume(world.clock(), slow=True)
+        assert not (await bob.expect(t="pause"))["paused"]
+        stream.events.emit("notice", "words")
+        notice = {"t": "notice", "userId": "alice", "stream": "main", "message": "words"}
+        assert await bob.expect(t="notice") == notice
+        assert (await bob.request("unsubscribe", userId="alice"))["ok"]
+        await viewer.take_offer()
+        stream.events.emit("notice", "more words")
+        assert (await bob.request("unsubscribe", userId="alice"))["ok"]
+        assert bob.messages == []

@@ -47,6 +47,7 @@ class Publishing:
         if (audio, video) == (self._audio, self._video) and (self._current or not (audio or video)):
             return
         self._audio, self._video = audio, video
+        self._stop_timer()
         entry, stream = self._entry, self.grant.stream_id
         if not audio and not video:
             self.close()
@@ -77,12 +78,15 @@ class Publishing:
     def close(self) -> None:
         """The media has ended. Idempotent."""
         self._audio = self._video = False
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._stop_timer()
         if self._current:
             del self._entry.publishers[self.grant.stream_id]
             self._entry.directory.stream_stopped(self.grant.stream_id, self._entry.clock())
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _enter_room(self) -> None:
         room, grant, entry = self.grant.room, self.grant, self._entry

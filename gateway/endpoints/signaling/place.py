@@ -6,10 +6,11 @@ meanwhile on the connections is told to whoever sits here, or to nobody.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from gateway.endpoints.entry import PushGrant
 from gateway.endpoints.entry.links import DownLink, TrackKey, UpLink, Viewer, WebRtc
+from gateway.media.streams import Stream
 from gateway.rooms.privileges import Privilege
 from gateway.rooms.room import Member, StreamKind
 from gateway.wire import signaling as wire
@@ -31,6 +32,7 @@ class Place(Viewer):
         self.up_streams: Mapping[str, wire.StreamName] = {}
         self.down: DownLink | None = None
         self._closed = False
+        self._listening: dict[str, tuple[Stream, Callable[[str], None]]] = {}
 
     # --- up
 
@@ -70,7 +72,33 @@ class Place(Viewer):
         if self.down is None or not self.down.alive:
             self.fresh_down()
         assert self.down is not None
-        self.down.add(key, self.rtc.streams.open(stream_id))
+        stream = self.rtc.streams.open(stream_id)
+        self.down.add(key, stream)
+        self._listen(key, stream)
+
+    def unwish(self, key: TrackKey) -> None:
+        """Give up a track; nothing happens if it was not asked for."""
+        if self.down is not None:
+            self.down.remove(key)
+            self._stop_listening(set(self.down.tracks.values()))
+
+    def _listen(self, key: TrackKey, stream: Stream) -> None:
+        """Hear what a viewer of the stream should be told in words."""
+        known = self._listening.get(stream.id)
+        if known is not None and known[0] is stream:
+            return
+
+        def heard(text: str) -> None:
+            self._say(wire.Notice(key.user_id, _name(key.stream), text))
+
+        self._listening[stream.id] = (stream, heard)
+        stream.events.on("notice", heard)
+
+    def _stop_listening(self, wanted: Collection[str]) -> None:
+        for stream_id, (stream, heard) in list(self._listening.items()):
+            if stream_id not in wanted:
+                del self._listening[stream_id]
+                stream.events.remove_listener("notice", heard)
 
     def fresh_down(self) -> None:
         """Make a new down connection with the wishes of the old one. Raises Overloaded."""
@@ -87,7 +115,7 @@ class Place(Viewer):
         if self.down is not None:
             for key in self.down.tracks:
                 if key.user_id == user_id:
-                    self.down.remove(key)
+                    self.unwish(key)
 
     def restrict(self) -> None:
         """The member's rights have changed: end what they do not cover any more."""
@@ -97,7 +125,7 @@ class Place(Viewer):
         if self.down is not None:
             for key in self.down.tracks:
                 if not member.may_receive(key.stream, video=key.kind == "video"):
-                    self.down.remove(key)
+                    self.unwish(key)
 
     # --- what the connections say
 
@@ -124,6 +152,7 @@ class Place(Viewer):
         """The member has gone, or another client has its place. Idempotent."""
         self._closed = True
         self.tell = None
+        self._stop_listening(())
         up, self.up = self.up, None
         down, self.down = self.down, None
         if up is not None:

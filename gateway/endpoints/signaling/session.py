@@ -241,9 +241,8 @@ class Session:
         return list(kinds)
 
     def _unsubscribe(self, place: Place, message: wire.Unsubscribe) -> None:
-        if place.down is not None:
-            for kind in message.kinds:
-                place.down.remove(TrackKey(message.user_id, StreamKind(message.stream), kind))
+        for kind in message.kinds:
+            place.unwish(TrackKey(message.user_id, StreamKind(message.stream), kind))
 
     def _answer(self, place: Place, message: wire.Answer) -> dict[str, object]:
         if place.down is None or not place.down.answer(message.n, message.sdp):
