@@ -51,7 +51,6 @@ export class Signaling {
   constructor(url, handlers) {
     this.#url = url;
     this.#handlers = handlers;
-    addEventListener('online', () => this.#wake?.());
   }
 
   get state() {
@@ -87,6 +86,11 @@ export class Signaling {
     const socket = this.#socket;
     if (!socket || socket.readyState !== WebSocket.OPEN) return Promise.reject(lost());
     return this.#ask(socket, type, fields, timeoutMs);
+  }
+
+  /** Try at once if this is a pause before the next attempt: the network may be back. */
+  hurry() {
+    this.#wake?.();
   }
 
   /** Treat the connection as dead now (a request went unanswered, the network changed) and come back. */

@@ -67,6 +67,9 @@ const TYPE = Object.freeze({
   STREAM_TYPE_SUB: 'sub',
 });
 
+/** @type {EventTarget | undefined} of browsers that tell about the network */
+const networkInformation = /** @type {any} */ (navigator).connection;
+
 export default class TRTC {
   static EVENT = EVENT;
   static TYPE = TYPE;
@@ -111,6 +114,7 @@ export default class TRTC {
   /** @type {Message | null} the last `entered` */
   #room = null;
   #volumeEvents = false;
+  #networkChanged = () => this.#newNetwork();
 
   /** @param {{url?: string, codecs?: string[]}} options */
   constructor({ url, codecs = ['H264', 'VP8'] }) {
@@ -134,6 +138,8 @@ export default class TRTC {
       mute: (stream, kind, muted) => this.#signaling.request('mute', { stream, kind, muted }),
       taken: (source, error) => this.#deviceTaken(source, error),
     });
+    addEventListener('online', this.#networkChanged);
+    networkInformation?.addEventListener('change', this.#networkChanged);
   }
 
   // --- the room
@@ -175,6 +181,8 @@ export default class TRTC {
     this.#screenPreview.remove();
     this.#sources.close();
     this.#listeners.clear();
+    removeEventListener('online', this.#networkChanged);
+    networkInformation?.removeEventListener('change', this.#networkChanged);
   }
 
   /**
@@ -429,6 +437,14 @@ export default class TRTC {
       this.#emit(EVENT.ERROR, error);
     }
     this.#updateState();
+  }
+
+  /** Another network, as when a phone leaves the house: find a way through it before the old one is missed. */
+  #newNetwork() {
+    if (this.#signaling.state === 'reconnecting') this.#signaling.hurry();
+    if (this.#signaling.state !== 'open') return;
+    this.#up.restart();
+    this.#down.restart();
   }
 
   /** The room is over for us; the own devices stay open, as in the library we resemble. */

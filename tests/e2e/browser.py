@@ -70,8 +70,11 @@ class Tab:
         page.on("pageerror", lambda error: self.console.append(f"pageerror: {error}"))
 
     @classmethod
-    async def open(cls, browser: Browser, url: str, **options: Any) -> Tab:
+    async def open(cls, browser: Browser, url: str, *, script: str = "", **options: Any) -> Tab:
+        """Go to `url`; `script` runs in the page before its own."""
         context = await browser.new_context(permissions=["camera", "microphone"], **options)
+        if script:
+            await context.add_init_script(script)
         tab = cls(context, await context.new_page())
         await tab.page.goto(url)
         return tab
@@ -154,6 +157,16 @@ class Member:
             lambda: f"{self.user} does not get {maker} from {user}: {_short(report)}; console {self.tab.console[-8:]}",
         )
         return report
+
+    async def skews(self, user: str, timeout: float = 20.0) -> list[float]:
+        """Return beep minus flash, in ms of the sender's clock, of three flashes or more of the last six seconds."""
+
+        async def enough() -> list[float]:
+            found: list[float] = (await self.report(user, 6))["skews"]
+            return found if len(found) >= 3 else []
+
+        found: list[float] = await until(enough, timeout, f"{self.user}: no flashes with beeps of {user}", 0.5)
+        return found
 
     async def close(self, leave: bool = True) -> None:
         if leave:

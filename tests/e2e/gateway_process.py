@@ -18,6 +18,9 @@ from typing import Any
 
 import aiohttp
 
+from gateway.app import Signer
+from gateway.base.config import Config
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 3.0
@@ -167,10 +170,13 @@ class Gateway:
 
     async def tickets(self, user: str, room: int, privileges: int = 255) -> dict[str, Any]:
         """Return the fields of the library's enterRoom for `user`, minted as a business server would."""
-        user_sig, map_key = await asyncio.gather(
-            self.sign("usersig", user), self.sign("mapkey", user, str(room), "--privileges", str(privileges))
-        )
-        return {"userId": user, "roomId": room, "userSig": user_sig, "privateMapKey": map_key}
+        signer = Signer(Config(data=str(self.data)), 0, time.time())
+        return {
+            "userId": user,
+            "roomId": room,
+            "userSig": signer.user_sig(user, 3600, v2=False),
+            "privateMapKey": signer.map_key(user, str(room), privileges, 3600, v2=False, text_room=False),
+        }
 
     async def push(self, user: str, room: int) -> tuple[str, dict[str, str]]:
         """Enter as a mini program does; return (push URL, play URL by user)."""
@@ -184,3 +190,44 @@ class Gateway:
         )
         assert answer["code"] == 0, answer
         return answer["pushURL"], {member["userID"]: member["accelerateURL"] for member in answer["members"]}
+
+
+class TcpProxy:
+    """A port of 127.0.0.1 that leads to another one, until it is cut. `async with TcpProxy(target) as proxy`."""
+
+    def __init__(self, target: int) -> None:
+        self.target, self.port = target, 0
+        self._open: set[asyncio.StreamWriter] = set()
+        self._pumps: set[asyncio.Task[None]] = set()
+
+    def cut(self) -> None:
+        """Reset every connection now; new ones are taken."""
+        for writer in self._open:
+            writer.transport.abort()
+
+    async def __aenter__(self) -> TcpProxy:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        self.cut()
+        await asyncio.gather(*self._pumps, return_exceptions=True)
+        await self._server.wait_closed()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        onward, back = await asyncio.open_connection("127.0.0.1", self.target)
+        self._open |= {writer, back}
+        for source, sink in ((reader, back), (onward, writer)):
+            pump = asyncio.create_task(self._pump(source, sink))
+            self._pumps.add(pump)
+            pump.add_done_callback(self._pumps.discard)
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await source.read(65536):
+                sink.write(data)
+                await sink.drain()
+        sink.transport.abort()
+        self._open.discard(sink)

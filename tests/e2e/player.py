@@ -25,7 +25,7 @@ async def play(url: str, seconds: float, folder: Path, *, timeout: float = 25.0)
     process = await asyncio.create_subprocess_exec(
         FFMPEG, "-hide_banner", "-nostdin", "-loglevel", "error", *live,
         "-probesize", "200k", "-analyzeduration", "1500000", "-i", url,
-        "-t", str(seconds), "-c", "copy", "-copyts", "-f", "flv", "-flvflags", "no_duration_filesize", "-y", str(path),
+        "-t", str(seconds), "-c", "copy", "-f", "flv", "-flvflags", "no_duration_filesize", "-y", str(path),
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:

@@ -42,11 +42,12 @@ class Peer {
   watch(userId, streamType = 'main') {
     const key = `${userId}/${streamType}`;
     if (this.watched.has(key)) return;
+    this.clocking ??= this.clock();
     const place = document.createElement('div');
     place.style.width = '160px';
     place.style.height = '120px';
     document.body.append(place);
-    const watch = { place, frames: [], unreadable: 0, ears: null, track: null };
+    const watch = { place, frames: [], clocks: [], unreadable: 0, ears: null, track: null };
     this.watched.set(key, watch);
     this.trtc.startRemoteVideo({ userId, streamType, view: place }).catch((error) => (watch.error = String(error)));
     const look = () => {
@@ -67,6 +68,29 @@ class Peer {
     listen();
   }
 
+  /**
+   * Notes, four times a second, how the sender's clock stands to the page's for each track that plays: by that, skew
+   * can be told as it was sent, however far a busy machine's jitter buffers have sound and picture apart just now.
+   */
+  async clock() {
+    while (!this.stopped) {
+      const report = (await this.trtc.getStats()).down;
+      const playing = new Map();
+      for (const entry of report?.values() ?? []) {
+        if (entry.type !== 'inbound-rtp' || !entry.estimatedPlayoutTimestamp) continue;
+        playing.set(entry.trackIdentifier, entry.estimatedPlayoutTimestamp - (entry.timestamp - performance.timeOrigin));
+      }
+      for (const [key, watch] of this.watched) {
+        const [userId, streamType] = key.split('/');
+        const audio = playing.get(this.trtc.getAudioTrack({ userId, streamType })?.id);
+        const video = playing.get(this.trtc.getVideoTrack({ userId, streamType })?.id);
+        if (audio && video) watch.clocks.push({ at: performance.now(), apart: audio - video });
+        if (watch.clocks.length > 400) watch.clocks.splice(0, 200);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 250));
+    }
+  }
+
   /** What was seen and heard of somebody in the last `seconds`. */
   report(userId, seconds = 2, streamType = 'main') {
     const watch = this.watched.get(`${userId}/${streamType}`);
@@ -79,9 +103,13 @@ class Peer {
     }
     const beeps = (watch.ears?.beeps ?? []).filter((at) => at >= since);
     const skews = [];
+    const played = [];
     for (const flash of flashes) {
-      const near = beeps.reduce((best, at) => (Math.abs(at - flash) < Math.abs(best - flash) ? at : best), Infinity);
-      if (Math.abs(near - flash) < 500) skews.push(Math.round(near - flash));
+      const beep = nearest(beeps, flash, (at) => at);
+      const clock = nearest(watch.clocks, flash, ({ at }) => at);
+      if (beep === undefined || Math.abs(beep - flash) > 500 || !clock) continue;
+      played.push(Math.round(beep - flash));
+      skews.push(Math.round(beep - flash + clock.apart));
     }
     return {
       frames: frames.length,
@@ -92,9 +120,21 @@ class Peer {
       size: frames.length ? frames.at(-1).size : null,
       tone: watch.ears?.tone() ?? 0,
       beeps: beeps.length,
+      /** ms from flash to beep: as sent, and as played here */
       skews,
+      played,
       error: watch.error ?? null,
     };
+  }
+
+  /** [counter, unix time in ms] of the pictures made, and of those seen of somebody. */
+  made() {
+    return [...this.source.made];
+  }
+
+  seen(userId, streamType = 'main') {
+    const frames = this.watched.get(`${userId}/${streamType}`)?.frames ?? [];
+    return frames.map((frame) => [frame.counter, performance.timeOrigin + frame.at]);
   }
 
   clearEvents() {
@@ -102,10 +142,17 @@ class Peer {
   }
 
   async stop() {
+    this.stopped = true;
     this.source?.stop();
     this.watched.clear();
     await this.trtc.destroy();
   }
+}
+
+function nearest(entries, time, when) {
+  let best;
+  for (const entry of entries) if (best === undefined || Math.abs(when(entry) - time) < Math.abs(when(best) - time)) best = entry;
+  return best;
 }
 
 const peers = {};
@@ -115,6 +162,34 @@ async function join(label, config, options = {}) {
   const peer = (peers[label] = new Peer(TRTC.create(options), TRTC));
   await peer.trtc.enterRoom(config);
   return peer.trtc.getRoom();
+}
+
+/** Two connections of this page to each other, no server between: what any other way is compared with. */
+async function direct(maker, seconds) {
+  const source = await makeSource(maker);
+  const [from, to] = [new RTCPeerConnection(), new RTCPeerConnection()];
+  from.onicecandidate = ({ candidate }) => candidate && to.addIceCandidate(candidate);
+  to.onicecandidate = ({ candidate }) => candidate && from.addIceCandidate(candidate);
+  const video = Object.assign(document.createElement('video'), { autoplay: true, muted: true });
+  video.width = 160;
+  document.body.append(video);
+  to.ontrack = ({ streams: [stream] }) => (video.srcObject = stream);
+  const sender = from.addTrack(source.video, new MediaStream([source.video]));
+  const h264 = RTCRtpSender.getCapabilities('video').codecs.filter((codec) => /H264|rtx/.test(codec.mimeType));
+  from.getTransceivers().find((section) => section.sender === sender).setCodecPreferences(h264);
+  await from.setLocalDescription();
+  await to.setRemoteDescription(from.localDescription);
+  await to.setLocalDescription();
+  await from.setRemoteDescription(to.localDescription);
+  const watch = { frames: [], unreadable: 0 };
+  eyes(video, watch);
+  await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+  const result = { made: [...source.made], seen: watch.frames.map(({ counter, at }) => [counter, performance.timeOrigin + at]) };
+  source.stop();
+  from.close();
+  to.close();
+  video.remove();
+  return result;
 }
 
 /** The content of `maker` as two tracks on one clock. */
@@ -127,59 +202,44 @@ async function makeSource({ ident, tone, fps, width, height }) {
   destination.channelCount = 1;
   oscillator.connect(gain).connect(destination);
   oscillator.start();
-  const clock = contextClock(context);
   let beeped = Math.ceil(context.currentTime);
 
-  const generator = new MediaStreamTrackGenerator({ kind: 'video' });
-  const writer = generator.writable.getWriter();
-  const canvas = new OffscreenCanvas(width, height);
+  const canvas = Object.assign(document.createElement('canvas'), { width, height });
   const paint = canvas.getContext('2d', { willReadFrequently: true });
+  const [video] = canvas.captureStream(0).getVideoTracks();
   let number = -1;
   let stopped = false;
-  const tick = async () => {
+  const made = new Map();
+  const tick = () => {
     if (stopped) return;
-    const now = clock.time();
+    // The context's own time, however it runs on a busy machine: picture and sound slip together or not at all.
+    const now = context.currentTime;
     while (beeped < now + 2) {
       gain.gain.setValueAtTime(0.5, beeped);
       gain.gain.setValueAtTime(0, beeped + FLASH_S);
       beeped += 1;
     }
-    const due = Math.floor(now * fps + 0.1);
+    const due = Math.floor(now * fps);
     if (due > number) {
       number = due;
+      made.set(number & 0xffff, performance.timeOrigin + performance.now());
+      if (made.size > 3000) made.delete(made.keys().next().value);
       draw(paint, { ident, fps, width, height }, number);
-      const frame = new VideoFrame(canvas, { timestamp: Math.round(performance.now() * 1000) });
-      await writer.write(frame).catch(() => (stopped = true));
+      video.requestFrame();
     }
-    setTimeout(tick, Math.max(1, ((number + 1) / fps - clock.time()) * 1000));
+    setTimeout(tick, 4);
   };
-  void tick();
+  tick();
   return {
-    video: generator,
+    /** counter → unix time in ms at which the picture was made */
+    made,
+    video,
     audio: destination.stream.getAudioTracks()[0],
     stop() {
       stopped = true;
-      void writer.close().catch(() => undefined);
+      video.stop();
       void context.close();
     },
-  };
-}
-
-/** Reads an AudioContext's time finely: `currentTime` itself moves in steps of a device buffer. */
-function contextClock(context) {
-  let offset = -Infinity; // context time minus page time, at the instant of a step
-  let decided = performance.now();
-  return {
-    time() {
-      const page = performance.now() / 1000;
-      const now = context.currentTime - page;
-      if (now > offset || performance.now() - decided > 5000) {
-        offset = now;
-        decided = performance.now();
-      }
-      return page + offset;
-    },
-    pageTime: (time) => (time - offset) * 1000,
   };
 }
 
@@ -241,26 +301,28 @@ let hearing = null;
 function ears(track) {
   const context = (hearing ??= new AudioContext({ sampleRate: 48000, latencyHint: 'interactive' }));
   void context.resume();
-  const clock = contextClock(context);
   const source = context.createMediaStreamSource(new MediaStream([track]));
   const size = 256;
   const tap = context.createScriptProcessor(size, 1, 1);
   const ring = new Float32Array(48000);
+  const delays = new Float64Array(300);
+  let calls = 0;
   let written = 0;
   let quiet = 1e9;
   let loudest = 0.02;
   const beeps = [];
   tap.onaudioprocess = (event) => {
     const samples = event.inputBuffer.getChannelData(0);
-    clock.time();
-    // The block was full one buffer before the time at which its output is due.
-    const begin = event.playbackTime - (2 * size) / 48000;
+    // The least delayed of the last callbacks tells how the context's time stands to the page's.
+    delays[calls++ % delays.length] = performance.now() - event.playbackTime * 1000;
+    const offset = Math.min(...delays.subarray(0, calls));
+    const begin = event.playbackTime * 1000 + offset - (size / 48000) * 1000;
     for (let i = 0; i < samples.length; i++) {
       const level = Math.abs(samples[i]);
       ring[written++ % ring.length] = samples[i];
       loudest = Math.max(loudest * 0.999995, level);
       if (level > 0.3 * loudest) {
-        if (quiet > 14400) beeps.push(clock.pageTime(begin + i / 48000));
+        if (quiet > 14400) beeps.push(begin + i / 48);
         quiet = 0;
       } else {
         quiet += 1;
@@ -321,4 +383,4 @@ function plain(detail) {
   }
 }
 
-window.probe = { peers, join, makeSource, Peer };
+window.probe = { peers, join, direct };
