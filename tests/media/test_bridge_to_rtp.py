@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+import av
 import numpy as np
 import pytest
 
@@ -30,6 +32,7 @@ from tests.media.bridge_tools import (
     find_beep,
     flash_times,
     h264_frames,
+    picture_frame,
     pictures,
     publish,
     settle,
@@ -563,6 +566,45 @@ async def test_stopping_lets_go_of_everything() -> None:
         count = len(r.picture.packets)
         r.live.write(frames[-1].frame)
         assert len(r.picture.packets) == count
+
+
+def container(encoder: str, options: dict[str, str]) -> tuple[bytes, list[tuple[int, int, bool, bytes]]]:
+    """Encode one second and read it back from MP4: the decoder configuration, [(dts, pts, keyframe, data)] in ticks."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as out:
+        stream = out.add_stream(encoder, rate=FPS)
+        stream.width, stream.height, stream.pix_fmt, stream.options = 160, 96, "yuv420p", options
+        for number, image in enumerate(pictures(1.0)):
+            out.mux(stream.encode(picture_frame(image, number)))
+        out.mux(stream.encode(None))
+    file.seek(0)
+    with av.open(file) as read:
+        stream = read.streams.video[0]
+        packets = [p for p in read.demux(stream) if p.size]
+        scale = stream.time_base * 90000
+        coded = [(round(p.dts * scale), round(p.pts * scale), p.is_keyframe, bytes(p)) for p in packets]
+        return bytes(stream.codec_context.extradata or b""), coded
+
+
+@pytest.mark.parametrize(
+    ("codec", "encoder", "options"),
+    [
+        (Codec.HEVC, "libx265", {"preset": "ultrafast", "x265-params": "log-level=none"}),
+        (Codec.AV1, "libsvtav1", {"preset": "12"}),
+        (Codec.VP9, "libvpx-vp9", {"deadline": "realtime", "cpu-used": "8"}),
+    ],
+)
+async def test_enhanced_rtmp_is_transcoded(codec: Codec, encoder: str, options: dict[str, str]) -> None:
+    config, coded = container(encoder, options)
+    async with rig() as r:
+        r.bridge.start()
+        r.live.write(Frame(codec, 0, 0, config, config=True))
+        for dts, pts, keyframe, data in coded:
+            r.live.write(Frame(codec, dts + 45000, pts + 45000, data, keyframe=keyframe))
+            await settle(r.bridge)
+        assert r.bridge.mode is Mode.TRANSCODE
+        counters = [s.counter for s in r.picture.shown()]
+        assert counters == list(range(len(counters))) and len(counters) >= 26
 
 
 async def test_a_burst_after_a_stall_is_whole() -> None:
