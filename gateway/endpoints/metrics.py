@@ -32,7 +32,7 @@ class Metrics(Collector):
 
     def __init__(self, admin_token: str) -> None:
         self._admin_token = admin_token
-        self._readings: list[tuple[type[Metric], str, str, Sequence[str], Callable[[], Reading]]] = []
+        self._readings: dict[str, tuple[type[Metric], str, Sequence[str], Callable[[], Reading]]] = {}
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         self.requests: dict[tuple[str, ...], float] = {}
@@ -41,20 +41,27 @@ class Metrics(Collector):
 
     def gauge(self, name: str, text: str, read: Callable[[], Reading], labels: Sequence[str] = ()) -> None:
         """Register a value that goes up and down. `read` is called at each scrape, on the event loop."""
-        self._readings.append((GaugeMetricFamily, PREFIX + name, text, labels, read))
+        self._add(GaugeMetricFamily, name, text, labels, read)
 
     def counter(self, name: str, text: str, read: Callable[[], Reading], labels: Sequence[str] = ()) -> None:
         """Register a value that only grows (the text format appends `_total`)."""
-        self._readings.append((CounterMetricFamily, PREFIX + name, text, labels, read))
+        self._add(CounterMetricFamily, name, text, labels, read)
+
+    def _add(
+        self, kind: type[Metric], name: str, text: str, labels: Sequence[str], read: Callable[[], Reading]
+    ) -> None:
+        if name in self._readings:
+            raise ValueError(f"metric {name} is registered twice; a scrape would be refused")
+        self._readings[name] = (kind, text, labels, read)
 
     def collect(self) -> Iterator[Metric]:
-        for kind, name, text, labels, read in self._readings:
+        for name, (kind, text, labels, read) in self._readings.items():
             try:
                 value = read()
             except Exception:
                 log.exception("! metric %s cannot be read", name)
                 continue
-            family = kind(name, text, labels=labels)  # type: ignore[call-arg]
+            family = kind(PREFIX + name, text, labels=labels)  # type: ignore[call-arg]
             pairs: Iterable[tuple[tuple[str, ...], float]]
             pairs = value.items() if isinstance(value, Mapping) else [((), value)]
             for values, number in pairs:

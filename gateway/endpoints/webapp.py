@@ -88,21 +88,11 @@ def make_app(context: WebContext) -> web.Application:
 
 def _count_sessions(context: WebContext) -> None:
     metrics, signaling, chat, whip = context.metrics, context.signaling, context.chat, context.whip
-    directory = signaling.entry.directory
-    metrics.gauge("rooms", "Rooms that exist", lambda: len(directory.rooms))
-    metrics.gauge("members", "Members of rooms", lambda: len(directory.members))
-    metrics.gauge("streams_live", "Streams with media", lambda: len(signaling.entry.publishers))
     metrics.gauge("signaling_sessions", "WebSockets at /signaling", lambda: len(signaling.sessions))
     metrics.counter("signaling_entries", "Entries and resumptions by signaling", lambda: signaling.entered)
     metrics.gauge("im_sessions", "WebSockets at /im", lambda: len(chat.sessions))
     metrics.gauge("whip_sessions", "WHIP and WHEP sessions", lambda: len(whip.sessions))
     metrics.counter("whip_opened", "WHIP and WHEP sessions opened", lambda: whip.opened)
-    metrics.gauge(
-        "webrtc_links",
-        "WebRTC connections by direction",
-        lambda: {("up",): len(signaling.rtc.ups), ("down",): len(signaling.rtc.downs)},
-        labels=("direction",),
-    )
     metrics.counter("room_api_refused", "Old room calls without a right to ask", lambda: context.room_api.refused)
 
 

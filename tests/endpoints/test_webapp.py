@@ -122,6 +122,8 @@ async def test_metrics_are_for_the_operator() -> None:
     async with World() as world:
         world.metrics.gauge("rooms", "Rooms", lambda: len(world.directory.rooms))
         world.metrics.counter("things", "Things", lambda: {("a",): 2, ("b",): 3}, labels=("which",))
+        with pytest.raises(ValueError):
+            world.metrics.gauge("rooms", "Rooms", lambda: 0)
         world.metrics.gauge("broken", "Broken", lambda: 1 / 0)
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {ADMIN}"}):
             async with world.client.get("/metrics", headers=headers) as answer:
