@@ -74,3 +74,6 @@ export const invalid = (message) => new RtcError(ERROR_CODE.INVALID_PARAMETER, m
 
 /** @param {string} message */
 export const misuse = (message) => new RtcError(ERROR_CODE.INVALID_OPERATION, message);
+
+/** @param {unknown} error whether the connection was lost under it: the session comes back and does it again */
+export const isLost = (error) => error instanceof RtcError && ['lost', 'timeout'].includes(error.reason);

@@ -6,7 +6,7 @@
  * the transport. Sections are never stopped: a camera that goes off becomes `inactive` and its section is used again.
  */
 
-import { RtcError } from './errors.js';
+import { RtcError, isLost } from './errors.js';
 
 /**
  * @typedef {import('./signaling.js').Signaling} Signaling
@@ -445,6 +445,3 @@ function rank(codec) {
   const line = codec.sdpFmtpLine ?? '';
   return (line.includes('packetization-mode=1') ? 0 : 2) + (line.includes('42e01f') ? 0 : 1);
 }
-
-/** @param {unknown} error whether the session will come back and do it again */
-const isLost = (error) => error instanceof RtcError && ['lost', 'timeout'].includes(error.reason);

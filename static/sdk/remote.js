@@ -6,7 +6,7 @@
  * with what was known, so that an application hears only of true changes.
  */
 
-import { RtcError } from './errors.js';
+import { RtcError, isLost } from './errors.js';
 import { Picture } from './local.js';
 
 /**
@@ -299,7 +299,7 @@ export class Remotes {
       if (surplus.length) await this.#request('unsubscribe', { userId, stream, kinds: surplus });
     } catch (error) {
       // Without the right to see or hear there is nothing to be done; a lost connection asks again when it is back.
-      if (!(error instanceof RtcError) || !QUIET.has(error.reason)) throw error;
+      if (!isLost(error) && !(error instanceof RtcError && QUIET.has(error.reason))) throw error;
     }
   }
 
@@ -338,7 +338,7 @@ export class Remotes {
   }
 }
 
-const QUIET = new Set(['lost', 'timeout', 'not_permitted', 'no_such_stream', 'no_such_member']);
+const QUIET = new Set(['not_permitted', 'no_such_stream', 'no_such_member']);
 
 /** @param {string} key @returns {[string, Stream]} */
 function split(key) {

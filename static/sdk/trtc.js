@@ -14,7 +14,7 @@
  * An ES module, no build step, no dependency. The only DOM it owns is the media elements inside a `view`.
  */
 
-import { ERROR_CODE, RtcError, invalid, misuse } from './errors.js';
+import { ERROR_CODE, RtcError, invalid, isLost, misuse } from './errors.js';
 import { Picture, captureCamera, captureMicrophone, captureScreen, devices, videoProfile } from './local.js';
 import { DownPeer, UpPeer } from './peers.js';
 import { Remotes } from './remote.js';
@@ -374,7 +374,7 @@ export default class TRTC {
     this.#remotes.entered(/** @type {any} */ (entered));
     if (kept.has('up')) this.#up.restart();
     const sending = kept.has('up') ? this.#sources.resendMutes() : this.#sources.resend();
-    sending.catch((error) => this.#emit(EVENT.ERROR, error));
+    sending.catch((error) => this.#trouble(error));
     this.#emit(EVENT.ROOM_CHANGED, this.getRoom());
   }
 
@@ -400,7 +400,7 @@ export default class TRTC {
         break;
       case 'closed':
         if (message.direction === 'down') this.#down.rebuild();
-        else this.#sources.resend().catch((error) => this.#emit(EVENT.ERROR, error));
+        else this.#sources.resend().catch((error) => this.#trouble(error));
         break;
       case 'kicked':
         this.#signaling.close();
@@ -437,6 +437,11 @@ export default class TRTC {
       this.#emit(EVENT.ERROR, error);
     }
     this.#updateState();
+  }
+
+  /** @param {RtcError} error of something that nobody waits for */
+  #trouble(error) {
+    if (!isLost(error)) this.#emit(EVENT.ERROR, error);
   }
 
   /** Another network, as when a phone leaves the house: find a way through it before the old one is missed. */

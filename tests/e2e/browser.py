@@ -32,6 +32,7 @@ ARGUMENTS = [
     "--use-fake-ui-for-media-stream",
     "--auto-select-desktop-capture-source=Entire screen",
     "--disable-features=WebRtcHideLocalIpsWithMdns",
+    "--host-resolver-rules=MAP insecure.test 127.0.0.1",
 ]
 AUTOPLAY = "--autoplay-policy=no-user-gesture-required"
 
