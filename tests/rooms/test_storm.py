@@ -18,7 +18,7 @@ from gateway.rooms.privileges import Privilege
 from gateway.rooms.room import POLICIES, RoomKey, StreamKind
 from tests.rooms.fakes import APP, Recorded, Session
 
-USERS = [f"u{number}" for number in range(12)]
+USERS = [f"u{number}" for number in range(8)]
 ROOMS = [RoomKey(APP, str(number)) for number in range(1, 5)] + [RoomKey(APP, "1", True), RoomKey(APP + 1, "1")]
 KINDS = ["page", "webrtc", "double_room", "live_room", "lasting"]
 RIGHTS = [Privilege.ALL, Privilege.ALL, Privilege.AUDIENCE | Privilege.CREATE, Privilege.AUDIENCE, Privilege(0)]
@@ -122,7 +122,9 @@ class Storm:
         rng, directory = self.rng, self.directory
         key, user = rng.choice(ROOMS), rng.choice(USERS)
         member = directory.member(key.app, user)
-        self.now += rng.choice((0, 0, 0.1, 1, 4))
+        if member is not None and rng.random() < 0.5:
+            key = member.key
+        self.now += rng.choice((0, 0, 0.1, 0.5, 2))
         match rng.randrange(18):
             case 0 | 1 | 2 | 3:
                 directory.enter(
@@ -180,13 +182,17 @@ class Storm:
                 if rng.random() < 0.1:
                     directory.close_room(key)
                 else:
-                    directory.claim_stream(self.stream(key, rng.choice((user, rng.choice(USERS)))), key, user)
+                    named = self.stream(key, rng.choice(USERS)), f"8888_loose{rng.randrange(4)}"
+                    directory.claim_stream(rng.choice(named), key, user)
         if rng.random() < 0.3:
             directory.expire(self.now)
 
     def stream(self, key: RoomKey, user: str) -> str:
         if self.rng.random() < 0.1:
             return f"8888_loose{self.rng.randrange(4)}"
+        away = [info for member in self.directory.members if member.resuming for info in member.streams.values()]
+        if away and self.rng.random() < 0.5:
+            return self.rng.choice(away).stream_id
         kind = self.rng.choice((StreamKind.MAIN, StreamKind.MAIN, StreamKind.AUX))
         return self.directory.stream_id(key, user, kind, lambda: f"{self.rng.getrandbits(64):016x}")
 
@@ -213,6 +219,9 @@ class Storm:
         for room in directory.rooms.values():
             assert len(room.members) <= room.policy.capacity
             assert room.members or room.policy.keep_empty or room in directory._deadlines._due, "an empty room stays"
+        index = directory._index
+        assert {key for app in index._by_app.values() for key in app} == set(directory.rooms)
+        assert {key for rooms in index._by_type.values() for key in rooms} == set(directory.rooms)
         self.check_streams(listed)
         assert len(directory._tokens) <= len(listed)
         # The listener agrees.
@@ -228,7 +237,9 @@ class Storm:
                 owner = directory.lookup_stream(info.stream_id)
                 assert owner is not None and (owner.room, owner.user_id, owner.kind) == (key, user, kind)
                 assert info.live == directory.is_live(info.stream_id)
-                assert info.live or (member, info) in directory._deadlines._due, "a pause without end"
+                assert info.live != ((member, info) in directory._deadlines._due), (
+                    "a pause without end, or an end of none"
+                )
                 live.add(info.stream_id)
                 shown[(key, user, kind)] = (
                     info.stream_id,

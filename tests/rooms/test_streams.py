@@ -86,7 +86,7 @@ def test_lookup_of_unknown_and_roomless_ids() -> None:
 
 
 def test_old_ids_are_forgotten_beyond_the_limit_but_never_those_in_use() -> None:
-    changed: set[str] = set()
+    changed: dict[str, None] = {}
     ids = StreamIds({APP: "8888"}, changed, limit=10)
     busy = {"8888_0_u", "8888_3_u"}
     for number in range(200):
@@ -94,6 +94,22 @@ def test_old_ids_are_forgotten_beyond_the_limit_but_never_those_in_use() -> None
     assert len(ids) <= 12 and all(ids.get(stream_id) for stream_id in busy)
     assert ids.get("8888_1_u") is None and ids.find(RoomKey(APP, "1"), "u", MAIN) is None
     assert "8888_1_u" in changed and ids.get("8888_199_u") is not None
+
+
+def test_of_several_ids_of_one_owner_the_newest_counts_also_when_it_goes() -> None:
+    recorded = Recorded()
+    directory = recorded.directory
+    own, roomless = allocated(recorded), directory.roomless_stream_id(APP, "alice", hex_source())
+    directory.claim_stream(roomless, ROOM, "alice")
+    assert directory.find_stream_id(ROOM, "alice", MAIN) == roomless
+    # The store writes them in the order in which they came to their owner.
+    assert list(directory.take_changes().stream_ids) == [own, roomless]
+    directory.claim_stream(roomless, OTHER, "alice")
+    assert directory.find_stream_id(ROOM, "alice", MAIN) == own
+    directory.claim_stream(own, OTHER, "alice")
+    directory.claim_stream(roomless, ROOM, "alice")
+    directory.claim_stream(roomless, OTHER, "alice")
+    assert list(directory.take_changes().stream_ids) == [own, roomless]
 
 
 # --- live
@@ -308,6 +324,10 @@ def test_get_push_url_names_a_roomless_stream_too() -> None:
     recorded.take()
     assert allocated(recorded) == "8888_1_alice"
     assert recorded.names() == ["StreamAdded"]
+    recorded.directory.expire(1000)  # and keeps the member alive from now on
+    assert recorded.names() == []
+    changed = recorded.directory.take_changes().members[(APP, "alice")]
+    assert changed is not None and [stream.stream_id for stream in changed.streams] == ["8888_1_alice"]
 
 
 def test_an_id_issued_without_a_room_follows_its_user() -> None:

@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -111,7 +112,12 @@ def test_everything_survives_a_restart(tmp_path: Path) -> None:
 
     again, store = restart(tmp_path, recorded, clock, store)
     assert state(again.directory) == before and again.take() == []
-    assert again.directory.member(APP, "bob").nick == "Боб"  # type: ignore[union-attr]
+    bob_again = again.directory.member(APP, "bob")
+    assert bob_again is not None and bob_again.nick == "Боб"
+    # He came 3 s of wall time ago; the monotonic clock began anew meanwhile and shows 5.
+    assert bob_again.entered_at == pytest.approx(2.0)
+    assert bob_again.streams[StreamKind.MAIN].started_at == pytest.approx(5.0)
+    assert again.directory.room(ROOM).created_at == pytest.approx(2.0)
     owner = again.directory.lookup_stream(stream)
     assert owner is not None and (owner.room, owner.user_id) == (ROOM, "bob")
     assert again.directory.issued_to(roomless) == (APP, "bob")
@@ -220,6 +226,25 @@ def test_claimed_ids_come_back_with_their_newest_owner(tmp_path: Path) -> None:
     store.close()
 
 
+def test_ids_that_wait_are_written_in_the_order_of_their_last_change(tmp_path: Path) -> None:
+    recorded = Recorded()
+    directory = recorded.directory
+    with Store(tmp_path) as store:
+        store.start()
+        release = threading.Event()
+        store.submit(lambda db: release.wait(20))
+        own = directory.stream_id(ROOM, "alice", StreamKind.MAIN, hex_source())
+        roomless = directory.roomless_stream_id(APP, "alice", hex_source())
+        directory.claim_stream(roomless, ROOM, "alice")
+        store.tick(directory)
+        directory.claim_stream(own, OTHER, "alice")
+        directory.claim_stream(own, ROOM, "alice")
+        store.tick(directory)
+        release.set()
+    with Store(tmp_path) as store:
+        assert [record.stream_id for record in store.load().stream_ids] == [roomless, own]
+
+
 def _settle(store: Store) -> None:
     """Wait until what was handed over is on disk."""
     store.submit(lambda db: None).result(5)
@@ -273,8 +298,9 @@ def test_a_killed_server_comes_back_consistent(tmp_path: Path) -> None:
         )
         try:
             assert process.stdout is not None
+            deadline = time.monotonic() + 20
             while int((process.stdout.readline() or "0 99").split()[1]) < 15:
-                pass
+                assert time.monotonic() < deadline
             time.sleep(rng.random() / 10)
         finally:
             os.kill(process.pid, signal.SIGKILL)
@@ -509,6 +535,27 @@ def test_a_write_that_fails_is_tried_again_with_the_newest_rows(
     assert time.monotonic() - started < 3 and "cannot write" in caplog.text
 
 
+def test_rows_that_could_not_be_written_do_not_replace_newer_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "RETRY_S", 0.05)
+    recorded = Recorded()
+    with Store(tmp_path) as store:
+        store.start()
+        store.submit(lambda db: db.execute("ALTER TABLE members RENAME TO away")).result(5)
+        store.submit(lambda db: time.sleep(0.1))
+        time.sleep(0.03)
+        member = recorded.enter("alice", nick="old")  # all this gathers while the thread is busy
+        store.tick(recorded.directory)
+        back = store.submit(lambda db: time.sleep(0.2) or db.execute("ALTER TABLE away RENAME TO members"))
+        _until(lambda: store.failures > 0)  # the old row has failed, the thread is busy again
+        recorded.directory.update_member(member, nick="new")
+        store.tick(recorded.directory)
+        back.result(5)
+        _until(lambda: store.writes > 0)
+        assert store.submit(lambda db: db.execute("SELECT nick FROM members").fetchall()).result(5) == [("new",)]
+
+
 def _until(condition) -> None:  # type: ignore[no-untyped-def]
     deadline = time.monotonic() + 5
     while not condition():
@@ -522,11 +569,10 @@ def test_handing_over_does_not_wait_for_the_disk(tmp_path: Path) -> None:
         recorded.enter(f"u{number}", RoomKey(APP, str(number + 1)))
     with Store(tmp_path) as store:
         store.start()
-        blocker = store.submit(lambda db: time.sleep(0.3))
-        time.sleep(0.05)
-        started = time.monotonic()
+        release = threading.Event()
+        blocker = store.submit(lambda db: release.wait(20))
         store.tick(recorded.directory)
-        assert time.monotonic() - started < 0.2
-        blocker.result(5)
+        assert not blocker.done()
+        release.set()
         _settle(store)
         assert store.submit(lambda db: db.execute("SELECT COUNT(*) FROM members").fetchone()).result(5) == (2000,)

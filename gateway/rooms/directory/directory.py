@@ -573,8 +573,9 @@ class Directory:
             changes.stream_ids[stream_id] = self._streams.ids.get(stream_id)
         for block in dirty.blocks:
             changes.blocks[block] = self._blocks.record(*block)
-        for part in (dirty.rooms, dirty.members, dirty.stream_ids, dirty.blocks):
+        for part in (dirty.rooms, dirty.members, dirty.blocks):
             part.clear()
+        dirty.stream_ids.clear()
         return changes
 
     def restore(self, saved: Snapshot, policies: Mapping[str, RoomPolicy], now: float) -> None:

@@ -98,7 +98,8 @@ class Dirty:
 
     rooms: set[RoomKey] = dataclasses.field(default_factory=set)
     members: set[tuple[int, str]] = dataclasses.field(default_factory=set)
-    stream_ids: set[str] = dataclasses.field(default_factory=set)
+    stream_ids: dict[str, None] = dataclasses.field(default_factory=dict)
+    """In order: of several ids of one owner the newest counts."""
     blocks: set[tuple[RoomKey, str]] = dataclasses.field(default_factory=set)
 
     def __bool__(self) -> bool:

@@ -27,14 +27,17 @@ Owner = tuple[int, RoomKey | None, str, StreamKind]
 
 
 class StreamIds:
-    """Both directions of the table. `changed` collects ids whose record is new, other or gone."""
+    """Both directions of the table. `changed` collects, in order, ids whose record is new, other or gone.
 
-    def __init__(self, bizids: Mapping[int, str], changed: set[str], limit: int = MAX_IDS) -> None:
+    An owner may have several ids (claimed ones); the one that it got last counts.
+    """
+
+    def __init__(self, bizids: Mapping[int, str], changed: dict[str, None], limit: int = MAX_IDS) -> None:
         self._bizids = bizids
         self._changed = changed
         self._limit = limit
         self._records: dict[str, StreamIdRecord] = {}
-        self._by_owner: dict[Owner, str] = {}
+        self._by_owner: dict[Owner, dict[str, None]] = {}
 
     def __len__(self) -> int:
         return len(self._records)
@@ -44,7 +47,11 @@ class StreamIds:
 
     def find(self, room: RoomKey, user_id: str, kind: StreamKind) -> str | None:
         """Return the owner's id if one has been allocated."""
-        return self._by_owner.get((room.app, room, user_id, kind))
+        return self._newest((room.app, room, user_id, kind))
+
+    def _newest(self, owner: Owner) -> str | None:
+        ids = self._by_owner.get(owner)
+        return next(reversed(ids)) if ids else None
 
     def allocate(
         self,
@@ -60,8 +67,7 @@ class StreamIds:
         `random_hex` gives at least 16 hexadecimal digits, new ones at each call; `in_use` names ids that must not be
         drawn or forgotten.
         """
-        owner = (app, room, user_id, kind)
-        known = self._by_owner.get(owner)
+        known = self._newest((app, room, user_id, kind))
         if known is not None:
             return known
         bizid = self._bizids.get(app, "")
@@ -99,9 +105,13 @@ class StreamIds:
     def put(self, record: StreamIdRecord, *, stored: bool = False) -> None:
         """Enter a record; `stored`: it comes from the store."""
         self._records[record.stream_id] = record
-        self._by_owner[(record.app, record.room, record.user_id, record.kind)] = record.stream_id
+        self._by_owner.setdefault(_owner(record), {})[record.stream_id] = None
         if not stored:
-            self._changed.add(record.stream_id)
+            self._mark(record.stream_id)
+
+    def _mark(self, stream_id: str) -> None:
+        self._changed.pop(stream_id, None)
+        self._changed[stream_id] = None
 
     def _forget_old(self, in_use: Callable[[str], bool]) -> None:
         """Make room for one id: look at the 8 oldest, forget one out of use, put the others behind."""
@@ -114,13 +124,18 @@ class StreamIds:
                 self._records[stream_id] = record
                 continue
             self._unlink(record)
-            self._changed.add(stream_id)
+            self._mark(stream_id)
 
     def _unlink(self, record: StreamIdRecord) -> None:
-        owner = (record.app, record.room, record.user_id, record.kind)
-        if self._by_owner.get(owner) == record.stream_id:
-            del self._by_owner[owner]
+        ids = self._by_owner[_owner(record)]
+        del ids[record.stream_id]
+        if not ids:
+            del self._by_owner[_owner(record)]
 
     def _is_of(self, stream_id: str, app: int, user_id: str) -> bool:
         record = self._records.get(stream_id)
         return record is not None and record.app == app and record.user_id == user_id
+
+
+def _owner(record: StreamIdRecord) -> Owner:
+    return (record.app, record.room, record.user_id, record.kind)

@@ -107,6 +107,7 @@ class Store:
                 return
             for table, records in rows.tables(changes):
                 for key, record in records.items():
+                    self._pending.pop((table, key), None)  # to the end: the order of stream ids is kept
                     self._pending[(table, key)] = record
             self._poll = True
             self._wake.notify()
@@ -211,7 +212,7 @@ class Store:
         self._look_for_foreign()
         if not written:
             with self._wake:
-                self._pending = pending | self._pending
+                self._pending = {key: row for key, row in pending.items() if key not in self._pending} | self._pending
                 self._wake.wait_for(lambda: self._closing, RETRY_S)
         return True
 
@@ -273,7 +274,7 @@ def allocate_stream_id(
         db = store._db
         try:
             db.execute("BEGIN IMMEDIATE")
-            changed: set[str] = set()
+            changed: dict[str, None] = {}
             ids = StreamIds({room.app: bizid}, changed, limit=sys.maxsize)
             for record in rows.stream_ids(db, 0):
                 ids.put(record, stored=True)
