@@ -290,6 +290,7 @@ async def to_live(pool: CodecPool, seconds: float, count: int, codec: Codec) -> 
     costs = []
     picture_delays: list[float] = []
     sound_delays: list[float] = []
+    left_out = 0
     for bridged in (False, True):
         schedules: list[Schedule] = []
         running = []
@@ -342,18 +343,23 @@ async def to_live(pool: CodecPool, seconds: float, count: int, codec: Codec) -> 
                 running.append((bridge, out, sent_pictures, sent_sound))
         costs.append(await play(schedules, seconds))
         for bridge, out, sent_pictures, sent_sound in running:
-            shown = [at for ticks, at in out.times if ticks >= 0]
-            picture_delays += [(b - a) * 1000 for a, b in zip(sent_pictures, shown, strict=False)]
-            # Each AAC frame against the Opus packet with its last sample: 1024 of priming lie before the first.
-            heard = [at for ticks, at in out.times if ticks < 0]
-            for index, at in enumerate(heard[2:]):
-                packet = ((index + 2) * 1024 - 1 + BROWSER_DELAY) // 960
+            # By stream time from the first: pictures may be left out where the CPU is short.
+            shown = [(ticks, at) for ticks, at in out.times if ticks >= 0]
+            for ticks, at in shown:
+                index = round((ticks - shown[0][0]) / 3000)
+                if index < len(sent_pictures):
+                    picture_delays.append((at - sent_pictures[index]) * 1000)
+            left_out += len(sent_pictures) - len(shown)
+            # Each AAC frame against the Opus packet with its last sample; the first is 1024 samples of priming.
+            heard = [(-1 - ticks, at) for ticks, at in out.times if ticks < 0]
+            for dts, at in heard[1:]:
+                packet = ((dts - heard[0][0]) * 48000 // 90000 - 1) // 960
                 if packet < len(sent_sound):
                     sound_delays.append((at - sent_sound[packet]) * 1000)
             await bridge.stop()
     share = (costs[1] - costs[0]) / seconds / count * 100
     print(f"  WebRTC → RTMP, {codec.value:<20} {share:6.2f} % of a core per stream")
-    print(f"      picture out after {summary(picture_delays)} ms")
+    print(f"      picture out after {summary(picture_delays)} ms, {left_out} left out")
     print(f"      sound out after its last Opus packet {summary(sound_delays)} ms")
 
 
