@@ -208,6 +208,19 @@ def test_a_paused_publisher_of_a_resuming_member_is_no_leave() -> None:
     assert member.streams[MAIN].live and recorded.take() == []
 
 
+def test_a_paused_stream_loses_what_its_member_may_no_longer_send() -> None:
+    recorded = Recorded()
+    session = Session()
+    member = recorded.enter("alice", session=session, now=0)
+    stream = allocated(recorded)
+    recorded.directory.stream_started(stream, transport="webrtc", audio=True, video=True, now=1)
+    recorded.directory.detach(member, session, 10)
+    recorded.directory.stream_stopped(stream, 11)
+    recorded.enter("alice", session=Session(), privileges=Privilege.ALL & ~Privilege.SEND_VIDEO, now=12)
+    assert not member.streams[MAIN].live and not member.streams[MAIN].has_video and member.streams[MAIN].has_audio
+    assert isinstance(recorded.take()[-1], events.StreamChanged)
+
+
 def test_a_paused_stream_that_is_not_published_again_ends() -> None:
     recorded = Recorded()
     directory = recorded.directory

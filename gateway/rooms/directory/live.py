@@ -108,7 +108,7 @@ class LiveStreams:
     def refresh(self, member: Member) -> None:
         """Announce whatever differs after the publisher or the member's rights have changed."""
         for info in member.streams.values():
-            publishing = self.publishing.get(info.stream_id)
+            publishing = self.publishing.get(info.stream_id) if info.live else _as_it_was(info)
             if publishing is not None and _fill(member, info, publishing):
                 self._outbox.announce(_changed(member, info, restarted=False))
 
@@ -143,6 +143,13 @@ class LiveStreams:
 
     def is_pushing(self, member: Member) -> bool:
         return any(info.live and info.transport in PUSHING for info in member.streams.values())
+
+
+def _as_it_was(info: StreamInfo) -> Publishing:
+    """A paused stream shows what it had, as far as it may still be sent."""
+    return Publishing(
+        info.transport, info.has_audio, info.has_video, info.audio_muted, info.video_muted, info.started_at
+    )
 
 
 def _fill(member: Member, info: StreamInfo, publishing: Publishing) -> bool:
