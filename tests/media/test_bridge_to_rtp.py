@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import itertools
@@ -157,9 +158,11 @@ async def test_the_first_viewer_has_the_kept_group_at_once_with_true_times() -> 
         r.live.write(config)
         await publish(r.live, r.now, None, sound + frames)
         r.bridge.start()
+        while r.bridge._pending:  # a busy machine may need more than one slice
+            await asyncio.sleep(0)
         assert len(r.picture.units()) == len(frames), "without waiting for anything"
         assert not r.sound.packets, "sound begins live"
-        steps = [b - a for (a, _), (b, _) in itertools.pairwise(r.picture.units())]
+        steps = [(b - a) % 2**32 for (a, _), (b, _) in itertools.pairwise(r.picture.units())]
         assert set(steps) <= {2970, 3060}
         assert r.picture.reports, "a report at once"
         # The newest picture is now, by the report.
@@ -214,8 +217,10 @@ async def test_reports_stand_on_one_line_through_a_stall() -> None:
             r.bridge._tick()
         for viewer in (r.sound, r.picture):
             assert len(viewer.reports) >= 5
-            zero = {round((ntp / 2**32 - (rtp % 2**32) / viewer.rate) * 1000) for ntp, rtp in viewer.reports}
-            assert len(zero) <= 2, "no report off the line by more than a millisecond"
+            first_ntp, first_rtp = viewer.reports[0]
+            for ntp, rtp in viewer.reports:
+                off = (ntp - first_ntp) / 2**32 - (rtp - first_rtp) % 2**32 / viewer.rate
+                assert abs(off) < 0.001, "no report is off the line by more than a millisecond"
 
 
 async def test_b_frames_are_transcoded_none_reaches_a_browser_and_none_is_missing() -> None:
