@@ -73,17 +73,17 @@ async def mux() -> AsyncIterator[UdpMux]:
 
 
 @contextlib.asynccontextmanager
-async def published(mux: UdpMux, page: Page, **options: Any) -> AsyncIterator[Echo]:
-    """A page that publishes as `up` to an Echo that keeps sending it transport feedback."""
+async def published(mux: UdpMux, page: Page, *, feedback: bool = True, **options: Any) -> AsyncIterator[Echo]:
+    """A page that publishes as `up` to an Echo that keeps sending it transport feedback, if `feedback`."""
     echo = Echo(mux, UpPeer(mux, CERTIFICATE))
     answer = echo.publish(await page.evaluate("options => publish('up', options)", options))
     await page.evaluate("sdp => setAnswer('up', sdp)", answer)
-    feedback = asyncio.ensure_future(echo.keep_feeding_back(120))
+    feeding = asyncio.ensure_future(echo.keep_feeding_back(120 if feedback else 0))
     try:
         await until(lambda: echo.up.state is PeerState.CONNECTED)
         yield echo
     finally:
-        feedback.cancel()
+        feeding.cancel()
         echo.up.close()
 
 
@@ -170,12 +170,21 @@ async def test_another_codec_if_the_page_prefers_it(mux: UdpMux, page: Page, cod
         down.close()
 
 
-async def test_transport_feedback_keeps_the_bitrate(mux: UdpMux, page: Page) -> None:
-    async with published(mux, page) as echo:
-        await asyncio.sleep(2.5)
-        video = (await page.evaluate("sent('up')"))["1"]
-        assert video["codec"] == "video/H264" and video["available"] > 500_000, video
-        assert sum(echo.received.values()) > 50
+@pytest.mark.parametrize("fed", [True, False])
+async def test_the_bitrate_rises_with_transport_feedback_only(mux: UdpMux, page: Page, fed: bool) -> None:
+    # Our answer starts it at 1 Mbps. Seen over 10 s: 1.9 to 2.5 Mbps with feedback; without, never above the start and
+    # 0.64 Mbps after 5 s. So a value soon after the start says nothing, and only the rise tells the two apart.
+    async with published(mux, page, feedback=fed):
+        if fed:
+            risen = "sent('up').then(stats => stats['1'].available > 1_500_000)"
+            await page.wait_for_function(risen, timeout=LIMIT * 1000)
+            return
+        highest = last = 0.0
+        for _ in range(12):
+            await asyncio.sleep(0.5)
+            last = (await page.evaluate("sent('up')"))["1"]["available"] or last  # 0: not in this report
+            highest = max(highest, last)
+        assert highest <= 1_000_000 and 0 < last < 800_000, (highest, last)
 
 
 async def test_datachannel_both_ways(mux: UdpMux, page: Page) -> None:
@@ -211,9 +220,9 @@ async def test_ice_restart_by_the_client_keeps_the_session(mux: UdpMux, page: Pa
         ufrags = {line for line in answer.splitlines() if line.startswith("a=ice-ufrag")}
         assert len(ufrags) == 1
         await page.evaluate("sdp => setAnswer('up', sdp)", answer)
-        route = echo.up._connection.ice.route
-        await until(lambda: echo.up._connection.ice.route is not route)
-        assert list(echo.up._connection.ice.credentials) == [echo.up._connection.ice.ufrag], "the old ones ended"
+        # The route may move earlier: Chromium nominates its new port with the old credentials until it has our answer.
+        ice = echo.up._connection.ice
+        await until(lambda: list(ice.credentials) == [ice.ufrag])
         await asyncio.sleep(1)
         audio = [packet for packet in echo.packets if packet.payload_type in echo.tracks[0].payload_types]
         assert audio[-1].seq - audio[0].seq & 0xFFFF == len(audio) - 1, "nothing lost over the restart"
