@@ -70,11 +70,11 @@ class Apps(Mapping[int, AppKeys]):
         return {number: app.bizid for number, app in self.by_id.items()}
 
 
-def load_apps(config: Config, *, create: bool = True) -> Apps:
+def load_apps(config: Config, *, create: bool = True, admin: bool = True) -> Apps:
     """Return the apps of `config`. `create`: make what the first start makes (an app, the admin token).
 
-    Without it nothing is written; before the first start there may be no app and no token ("") then.
-    Raises ConfigError.
+    Without it nothing is written; before the first start there may be no app and no token ("") then. `admin` False
+    makes no token, so that the server's own first start still has one to print. Raises ConfigError.
     """
     directory = Path(config.data) / "keys"
     if config.app:
@@ -85,7 +85,7 @@ def load_apps(config: Config, *, create: bool = True) -> Apps:
     default = config.default_app or next(iter(apps), 0)
     if apps and default not in apps:
         raise ConfigError(f"default_app = {default} is not the app in {directory} ({next(iter(apps))})")
-    token, new = _admin_token(directory, create)
+    token, new = _admin_token(directory, create and admin)
     return Apps(apps, default, token, new)
 
 

@@ -212,18 +212,20 @@ class Storm:
                 attached.append(member.session)
                 assert member.resume_until is None
             pushing = any(info.live and info.transport != "webrtc" for info in member.streams.values())
-            has_deadline = member in directory._deadlines._due
+            has_deadline = member in directory._register.deadlines._due
             assert has_deadline == (member.session is None and not pushing), "a member that never or wrongly expires"
         assert len({id(session) for session in attached}) == len(attached), "one session of two members"
         assert not any(session.told for session in attached), "told, and still there"
         for room in directory.rooms.values():
             assert len(room.members) <= room.policy.capacity
-            assert room.members or room.policy.keep_empty or room in directory._deadlines._due, "an empty room stays"
-        index = directory._index
+            assert room.members or room.policy.keep_empty or room in directory._register.deadlines._due, (
+                "an empty room stays"
+            )
+        index = directory._register.index
         assert {key for app in index._by_app.values() for key in app} == set(directory.rooms)
         assert {key for rooms in index._by_type.values() for key in rooms} == set(directory.rooms)
         self.check_streams(listed)
-        assert len(directory._tokens) <= len(listed)
+        assert len(directory._register.tokens) <= len(listed)
         # The listener agrees.
         assert self.witness.rooms == set(directory.rooms)
         assert self.witness.members == {key: (member.nick, member.privileges) for key, member in listed.items()}
@@ -237,7 +239,7 @@ class Storm:
                 owner = directory.lookup_stream(info.stream_id)
                 assert owner is not None and (owner.room, owner.user_id, owner.kind) == (key, user, kind)
                 assert info.live == directory.is_live(info.stream_id)
-                assert info.live != ((member, info) in directory._deadlines._due), (
+                assert info.live != ((member, info) in directory._register.deadlines._due), (
                     "a pause without end, or an end of none"
                 )
                 live.add(info.stream_id)
@@ -267,8 +269,10 @@ class Storm:
                 twin = other.members[user]
                 assert (twin.nick, twin.privileges, twin.guest) == (member.nick, member.privileges, member.guest)
                 assert twin.urls == member.urls and set(twin.streams) == set(member.streams)
-                assert again._tokens.hash_of(room.key.app, user) == directory._tokens.hash_of(room.key.app, user)
-                assert twin in again._deadlines._due
+                assert again._register.tokens.hash_of(room.key.app, user) == directory._register.tokens.hash_of(
+                    room.key.app, user
+                )
+                assert twin in again._register.deadlines._due
         for key in ROOMS:
             for user in USERS:
                 assert again.is_banned(key, user) == directory.is_banned(key, user)
@@ -299,13 +303,13 @@ def test_storm(seed: int) -> None:
     for member in list(storm.directory.members):
         if member.session is not None:
             storm.directory.detach(member, member.session, storm.now)
-    for stream in list(storm.directory._streams.live.publishing):
+    for stream in list(storm.directory._register.streams.live.publishing):
         storm.directory.stream_stopped(stream, storm.now)
     storm.directory.expire(storm.now + 61)
     storm.check()
     assert not storm.directory.members
     assert all(room.policy.keep_empty for room in storm.directory.rooms.values())
-    assert not storm.directory._deadlines._due
+    assert not storm.directory._register.deadlines._due
 
 
 def test_each_replaced_session_is_told_once() -> None:

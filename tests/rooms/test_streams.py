@@ -415,7 +415,7 @@ def test_urls_are_remembered_for_the_whole_stay() -> None:
 
 def test_in_use_looks_at_rooms_and_publishers() -> None:
     recorded = Recorded()
-    table: StreamTable = recorded.directory._streams
+    table: StreamTable = recorded.directory._register.streams
     stream = allocated(recorded)
     assert not table._is_in_use(stream)
     recorded.enter("bob")

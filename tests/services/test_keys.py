@@ -62,6 +62,14 @@ def test_without_create_nothing_is_written(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
+def test_signing_before_the_first_start_leaves_the_admin_token_to_it(tmp_path: Path) -> None:
+    signer = load_apps(config(tmp_path), admin=False)
+    assert len(signer) == 1 and signer.admin_token == "" and not signer.new_admin_token
+    server = load_apps(config(tmp_path))
+    assert server.new_admin_token and server.by_id == signer.by_id
+    assert load_apps(config(tmp_path), admin=False).admin_token == server.admin_token
+
+
 def test_two_data_directories_get_different_keys(tmp_path: Path) -> None:
     one, two = load_apps(config(tmp_path / "1")), load_apps(config(tmp_path / "2"))
     assert one.admin_token != two.admin_token and one.default.secret != two.default.secret

@@ -188,6 +188,23 @@ def test_a_restored_room_made_ahead_goes_if_nobody_comes(tmp_path: Path) -> None
     store.close()
 
 
+def test_the_order_of_rooms_survives_several_restarts(tmp_path: Path) -> None:
+    clock = Clock()
+    recorded = Recorded()
+    store = opened(tmp_path, clock)
+    store.start()
+    keys = [RoomKey(APP, str(number)) for number in range(9, 0, -1)]
+    for number, key in enumerate(keys):
+        recorded.enter(f"u{number}", key, now=1000)
+        if number == 4:
+            recorded.directory.close_room(keys[0])
+        if number % 3 == 2:
+            recorded, store = restart(tmp_path, recorded, clock, store)
+    recorded, store = restart(tmp_path, recorded, clock, store)
+    assert list(recorded.directory.rooms) == keys[1:] == [room.key for room in recorded.directory.list_rooms(APP)]
+    store.close()
+
+
 def test_what_is_gone_is_gone_after_a_restart(tmp_path: Path) -> None:
     clock = Clock()
     recorded = Recorded()

@@ -1,6 +1,6 @@
-"""The directory of rooms: directory.py has the rules, the other files its parts."""
+"""The directory of rooms: directory.py says who may do what, register.py holds the state, the rest are its parts."""
 
-from gateway.rooms.directory.directory import RESTART_RESUME_S, Directory, StreamOwner
+from gateway.rooms.directory.directory import Directory, StreamOwner
 from gateway.rooms.directory.records import (
     BlockRecord,
     Changes,
@@ -10,6 +10,7 @@ from gateway.rooms.directory.records import (
     StreamIdRecord,
     StreamRecord,
 )
+from gateway.rooms.directory.register import RESTART_RESUME_S
 
 __all__ = [
     "RESTART_RESUME_S",

@@ -16,7 +16,6 @@ member, and a live one without member is loose (live.py); a room without members
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Final, Literal
 
@@ -33,17 +32,9 @@ from gateway.base.errors import (
     RoomFull,
     TooMany,
 )
-from gateway.rooms import events
-from gateway.rooms.directory import snapshot
-from gateway.rooms.directory.blocks import Blocks
-from gateway.rooms.directory.deadlines import Deadlines
-from gateway.rooms.directory.index import RoomIndex
-from gateway.rooms.directory.outbox import Outbox
-from gateway.rooms.directory.records import Changes, Dirty, Snapshot, StreamIdRecord
-from gateway.rooms.directory.stream_ids import StreamIds
-from gateway.rooms.directory.streams import StreamTable
+from gateway.rooms.directory.records import Changes, Snapshot, StreamIdRecord
+from gateway.rooms.directory.register import Register
 from gateway.rooms.privileges import Privilege
-from gateway.rooms.resume import ResumeTokens
 from gateway.rooms.room import (
     POLICIES,
     ControlSession,
@@ -51,13 +42,10 @@ from gateway.rooms.room import (
     Room,
     RoomKey,
     RoomPolicy,
-    StreamInfo,
     StreamKind,
     check_user_id,
 )
 
-RESTART_RESUME_S: Final = 30.0
-"""After a restart of the server resume tokens are valid for so long."""
 MAX_NICK: Final = 256
 MAX_INFO: Final = 4096
 MAX_URLS: Final = 256
@@ -67,7 +55,6 @@ DRAWS: Final = 1000
 
 Source = Literal["heartbeat", "im", "rtmp", "ws"]
 _EXPIRED: Final = 9
-_Key = Member | Room | tuple[Member, StreamInfo]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,57 +70,42 @@ class Directory:
     def __init__(self, config: RoomsConfig, bizids: Mapping[int, str]) -> None:
         self._config = config
         self._reserved = {"admin", "administrator", *(name.lower() for name in config.reserved_users)}
-        self._index = RoomIndex()
-        self._members: dict[tuple[int, str], Member] = {}
-        self._deadlines: Deadlines[_Key] = Deadlines()
-        self._dirty = Dirty()
-        self._blocks = Blocks(self._dirty.blocks)
-        self._tokens = ResumeTokens()
-        self._outbox = Outbox()
-        self._streams = StreamTable(
-            StreamIds(bizids, self._dirty.stream_ids),
-            self._outbox,
-            self.member,
-            self._changed,
-            self._set_gap,
-            self._index.rooms.__contains__,
-        )
-        self._serial = 0
+        self._register = Register(config.resume_s, bizids)
 
     # --- questions
 
     @property
     def events(self) -> EventEmitter:
         """`events.on("event", listener)`: the listener gets each RoomEvent; it must not raise, block or call back."""
-        return self._outbox.events
+        return self._register.outbox.events
 
     @property
     def rooms(self) -> Mapping[RoomKey, Room]:
-        return self._index.rooms
+        return self._register.index.rooms
 
     @property
     def members(self) -> Collection[Member]:
-        return self._members.values()
+        return self._register.members.values()
 
     def room(self, key: RoomKey) -> Room:
         """Raises NoSuchRoom."""
-        room = self._index.rooms.get(key)
+        room = self._register.index.rooms.get(key)
         if room is None:
             raise NoSuchRoom(f"there is no room {key.id}")
         return room
 
     def member(self, app: int, user_id: str) -> Member | None:
         """Return the user's member, in whatever room it is."""
-        return self._members.get((app, user_id))
+        return self._register.members.get((app, user_id))
 
     def member_in(self, key: RoomKey, user_id: str) -> Member | None:
         """Return the user's member if it is in that room."""
-        member = self._members.get((key.app, user_id))
+        member = self._register.members.get((key.app, user_id))
         return member if member is not None and member.key == key else None
 
     def is_present(self, member: Member) -> bool:
         """Whether this very stay goes on."""
-        return self._members.get((member.key.app, member.user_id)) is member
+        return self._register.is_present(member)
 
     def list_rooms(
         self,
@@ -144,13 +116,13 @@ class Directory:
         kinds: Collection[str] | None = None,
     ) -> list[Room]:
         """Return rooms with members, oldest first; a missing type (here or at the room) stands for any."""
-        return self._index.list(app, room_type or "", index, count, kinds)
+        return self._register.index.list(app, room_type or "", index, count, kinds)
 
     def check_guest(self, app: int, user_id: str) -> None:
         """Whether somebody without a ticket may use this id. Raises NotPermitted (reserved), NameTaken (present)."""
         if user_id.startswith("@") or user_id.lower() in self._reserved:
             raise NotPermitted(f"the user id {user_id} is reserved")
-        present = self._members.get((app, user_id))
+        present = self._register.members.get((app, user_id))
         if present is not None and not present.guest:
             raise NameTaken(f"{user_id} is present by a ticket")
 
@@ -162,7 +134,7 @@ class Directory:
             number = draw()
             if 1 <= number <= MAX_DRAWN:
                 key = RoomKey(app, str(number))
-                if key not in self._index.rooms:
+                if key not in self._register.index.rooms:
                     return key
         raise TooMany("no free room number found")
 
@@ -180,51 +152,24 @@ class Directory:
 
         Raises NameTaken (it exists), BadRequest (info or type too long), TooMany (rooms).
         """
-        if key in self._index.rooms:
+        if key in self._register.index.rooms:
             raise NameTaken(f"room {key.id} exists")
         if len(info) > MAX_INFO or len(room_type) > MAX_INFO:
             raise BadRequest(f"roomInfo and roomType may have {MAX_INFO} characters")
         self._check_room_limit()
-        room = self._add_room(key, creator, info, room_type, policy, now)
-        self._deadlines.set(room, now + policy.idle_s)
-        self._outbox.deliver()
+        room = self._register.add_room(key, creator, info, room_type, policy, now)
+        self._register.deadlines.set(room, now + policy.idle_s)
+        self._register.outbox.deliver()
         return room
 
     def close_room(self, key: RoomKey) -> None:
         """End a room: its members leave (`kicked`), their sessions are told `room_disband`. Raises NoSuchRoom."""
-        self._disband(self.room(key))
-        self._outbox.deliver()
+        self._register.disband(self.room(key))
+        self._register.outbox.deliver()
 
     def _check_room_limit(self) -> None:
-        if len(self._index.rooms) >= self._config.max_rooms:
-            raise TooMany(f"there are {len(self._index.rooms)} rooms, the limit of this server")
-
-    def _add_room(self, key: RoomKey, creator: str, info: str, room_type: str, policy: RoomPolicy, now: float) -> Room:
-        self._serial += 1
-        room = Room(
-            key,
-            creator=creator,
-            info=info,
-            room_type=room_type,
-            policy=policy,
-            created_at=now,
-            serial=self._serial,
-        )
-        self._index.add(room)
-        self._dirty.rooms.add(key)
-        self._outbox.announce(events.RoomCreated(key, creator, policy.kind))
-        return room
-
-    def _disband(self, room: Room) -> None:
-        for member in list(room.members.values()):
-            self._take_out(member, "kicked", "room_disband")
-        self._close(room, "disbanded")
-
-    def _close(self, room: Room, reason: str) -> None:
-        self._index.remove(room)
-        self._deadlines.discard(room)
-        self._dirty.rooms.add(room.key)
-        self._outbox.announce(events.RoomClosed(room.key, reason))
+        if len(self._register.index.rooms) >= self._config.max_rooms:
+            raise TooMany(f"there are {len(self._register.index.rooms)} rooms, the limit of this server")
 
     # --- coming
 
@@ -252,12 +197,12 @@ class Directory:
             raise BadRequest(f"nickName may have {MAX_NICK} characters")
         if guest:
             self.check_guest(key.app, user_id)
-        if self._blocks.is_banned(key, user_id):
+        if self._register.blocks.is_banned(key, user_id):
             raise NotPermitted(f"{user_id} is banned from room {key.id}")
         if not privileges & Privilege.ENTER:
             raise NotPermitted("the ticket has no right to enter (bit 2)")
-        room = self._index.rooms.get(key)
-        present = self._members.get((key.app, user_id))
+        room = self._register.index.rooms.get(key)
+        present = self._register.members.get((key.app, user_id))
         if room is None:
             if create is None:
                 raise NoSuchRoom(f"there is no room {key.id}")
@@ -268,47 +213,27 @@ class Directory:
             raise RoomFull(f"room {key.id} is full ({room.policy.capacity})")
 
         if present is not None and present.key != key:
-            self._drop(present, "moved", "replaced", by=session)
+            self._register.drop(present, "moved", "replaced", by=session)
         if room is None and create is not None:
-            room = self._add_room(key, user_id, "", "", create, now)
+            room = self._register.add_room(key, user_id, "", "", create, now)
         assert room is not None
-        self._blocks.admitted(key, user_id)
+        self._register.blocks.admitted(key, user_id)
         member = room.members.get(user_id)
         if member is None:
-            member = self._add_member(room, user_id, nick, privileges, guest, now)
+            member = self._register.add_member(room, user_id, nick, privileges, guest, now)
         else:
             member.guest = member.guest and guest
-            self._change(member, nick or member.nick, privileges)
+            self._register.change(member, nick or member.nick, privileges)
         if session is None:
             member.last_seen = now
             member.alive_until = max(member.alive_until, now + room.policy.heartbeat_s)
         else:
-            self._tokens.drop(key.app, user_id)
-            self._attach(member, session, now)
-        self._streams.adopt_all(member)
-        self._changed(member)
-        self._outbox.deliver()
+            self._register.tokens.drop(key.app, user_id)
+            self._register.attach(member, session, now)
+        self._register.streams.adopt_all(member)
+        self._register.changed(member)
+        self._register.outbox.deliver()
         return member
-
-    def _add_member(
-        self, room: Room, user_id: str, nick: str, privileges: Privilege, guest: bool, now: float
-    ) -> Member:
-        member = Member(room, user_id, nick=nick, privileges=privileges, guest=guest, entered_at=now)
-        room.members[user_id] = member
-        self._members[(room.key.app, user_id)] = member
-        self._deadlines.discard(room)
-        self._outbox.announce(events.MemberEntered(room.key, user_id, nick, privileges, guest))
-        return member
-
-    def _attach(self, member: Member, session: ControlSession, now: float) -> None:
-        if member.session is not None and member.session is not session:
-            self._outbox.tell(member.session, "replaced")
-        member.session = session
-        member.resume_until = None
-        member.last_seen = now
-        for info in member.streams.values():
-            if not info.live:
-                self._set_gap(member, info, now + self._config.resume_s)
 
     def resume(
         self, key: RoomKey, user_id: str, session: ControlSession, now: float, *, token: str | None = None
@@ -319,25 +244,25 @@ class Directory:
         NoSuchMember.
         """
         if token is not None:
-            self._tokens.check(token, key, user_id)
+            self._register.tokens.check(token, key, user_id)
         member = self.member_in(key, user_id)
         if member is None:
             raise NoSuchMember(f"{user_id} is no longer in room {key.id}")
         if token is not None:
             if member.session is None and (member.resume_until is None or now > member.resume_until):
                 raise BadTicket("the resume token has expired", code=_EXPIRED)
-            self._tokens.drop(key.app, user_id)
-        self._attach(member, session, now)
-        self._changed(member)
-        self._outbox.deliver()
+            self._register.tokens.drop(key.app, user_id)
+        self._register.attach(member, session, now)
+        self._register.changed(member)
+        self._register.outbox.deliver()
         return member
 
     def issue_resume_token(self, member: Member, random: bytes) -> str:
         """Return a new token from 32 random bytes; the older one is void. Raises NoSuchMember, ValueError."""
         if not self.is_present(member):
             raise NoSuchMember(f"{member.user_id} is no longer there")
-        token = self._tokens.issue(member.key, member.user_id, random)
-        self._changed(member)
+        token = self._register.tokens.issue(member.key, member.user_id, random)
+        self._register.changed(member)
         return token
 
     def update_member(self, member: Member, *, nick: str | None = None, privileges: Privilege | None = None) -> None:
@@ -346,23 +271,12 @@ class Directory:
             return
         if nick is not None and len(nick) > MAX_NICK:
             raise BadRequest(f"nickName may have {MAX_NICK} characters")
-        self._change(
+        self._register.change(
             member,
             member.nick if nick is None else nick,
             member.privileges if privileges is None else privileges,
         )
-        self._outbox.deliver()
-
-    def _change(self, member: Member, nick: str, privileges: Privilege) -> None:
-        if (nick, privileges) == (member.nick, member.privileges):
-            return
-        if privileges != member.privileges:
-            member.urls.clear()  # they carry the old rights
-        member.nick = nick
-        member.privileges = privileges
-        self._outbox.announce(events.MemberUpdated(member.key, member.user_id, nick, privileges))
-        self._streams.live.refresh(member)
-        self._changed(member)
+        self._register.outbox.deliver()
 
     # --- going
 
@@ -373,36 +287,36 @@ class Directory:
         member.session = None
         member.resume_until = now + self._config.resume_s
         member.alive_until = max(member.alive_until, member.resume_until)
-        self._changed(member)
+        self._register.changed(member)
 
     def leave(self, member: Member, reason: str, now: float) -> None:
         """End a stay. A session that the member still has is not told by a call: it hears MemberLeft."""
         if self.is_present(member):
-            self._drop(member, reason, "")
-            self._outbox.deliver()
+            self._register.drop(member, reason, "")
+            self._register.outbox.deliver()
 
     def kick(self, key: RoomKey, user_id: str, *, ban: bool = False) -> bool:
         """Throw a user out; return whether it was there. The URLs issued to it here are blocked until it enters again.
 
         `ban`: it cannot enter until `unban`. Its session is told `kick` or `banned`. Works for an absent user too.
         """
-        self._blocks.block(key, user_id, ban=ban)
+        self._register.blocks.block(key, user_id, ban=ban)
         member = self.member_in(key, user_id)
         if member is not None:
-            self._drop(member, "kicked", "banned" if ban else "kick")
-        self._outbox.deliver()
+            self._register.drop(member, "kicked", "banned" if ban else "kick")
+        self._register.outbox.deliver()
         return member is not None
 
     def unban(self, key: RoomKey, user_id: str) -> None:
         """Let the user enter again. Its old URLs stay blocked until it does."""
-        self._blocks.unban(key, user_id)
+        self._register.blocks.unban(key, user_id)
 
     def is_blocked(self, key: RoomKey, user_id: str) -> bool:
         """Whether URLs issued to this user in this room are void (kicked or banned, not admitted since)."""
-        return self._blocks.is_blocked(key, user_id)
+        return self._register.blocks.is_blocked(key, user_id)
 
     def is_banned(self, key: RoomKey, user_id: str) -> bool:
-        return self._blocks.is_banned(key, user_id)
+        return self._register.blocks.is_banned(key, user_id)
 
     def touch(self, member: Member, source: Source, now: float) -> None:
         """The member has shown life. Only heartbeat, im and rtmp keep one without a control session."""
@@ -411,61 +325,24 @@ class Directory:
             return
         member.alive_until = max(member.alive_until, now + member.room.policy.heartbeat_s)
         if self.is_present(member):
-            self._reschedule(member)
+            self._register.reschedule(member)
 
     def expire(self, now: float) -> None:
         """End what is over: silent members, paused streams, rooms that nobody entered. Call it each second."""
-        for key in self._deadlines.due(now):
+        for key in self._register.deadlines.due(now):
             if isinstance(key, Member):
-                self._drop(key, "timeout", "")
+                self._register.drop(key, "timeout", "")
             elif isinstance(key, Room):
-                self._close(key, "idle")
+                self._register.close(key, "idle")
             else:
                 member, info = key
-                self._streams.live.given_up(member, info)
-                self._changed(member)
-        self._outbox.deliver()
+                self._register.streams.live.given_up(member, info)
+                self._register.changed(member)
+        self._register.outbox.deliver()
 
     def next_deadline(self) -> float | None:
         """Return a time before which `expire` has nothing to do, None if nothing can expire."""
-        return self._deadlines.next()
-
-    def _drop(self, member: Member, reason: str, told: str, by: ControlSession | None = None) -> None:
-        """Take `member` out, and end its room if that was all it lived for."""
-        room = member.room
-        self._take_out(member, reason, told, by)
-        if room.policy.closes_with_creator and member.user_id == room.creator:
-            self._disband(room)
-        elif not room.members and not room.policy.keep_empty:
-            self._close(room, "empty")
-
-    def _take_out(self, member: Member, reason: str, told: str, by: ControlSession | None = None) -> None:
-        """Take `member` out of its room; tell its session `told` unless that is "" or the session is `by`."""
-        key, user_id = member.key, member.user_id
-        self._streams.live.left(member)
-        del member.room.members[user_id]
-        del self._members[(key.app, user_id)]
-        self._tokens.drop(key.app, user_id)
-        self._deadlines.discard(member)
-        self._dirty.members.add((key.app, user_id))
-        session, member.session = member.session, None
-        member.resume_until = None
-        member.urls = {}
-        self._outbox.announce(events.MemberLeft(key, user_id, reason))
-        if session is not None and session is not by and told:
-            self._outbox.tell(session, told)
-
-    def _changed(self, member: Member) -> None:
-        self._dirty.members.add((member.key.app, member.user_id))
-        if self.is_present(member):
-            self._reschedule(member)
-
-    def _reschedule(self, member: Member) -> None:
-        kept = member.session is not None or self._streams.live.is_pushing(member)
-        self._deadlines.set(member, math.inf if kept else member.alive_until)
-
-    def _set_gap(self, member: Member, info: StreamInfo, until: float) -> None:
-        self._deadlines.set((member, info), until)
+        return self._register.deadlines.next()
 
     # --- streams
 
@@ -474,26 +351,26 @@ class Directory:
 
         `random_hex` gives at least 16 new hexadecimal digits. Raises BadRequest (user id), ValueError (no bizid).
         """
-        stream_id = self._streams.allocate(room.app, room, check_user_id(user_id), kind, random_hex)
-        self._outbox.deliver()
+        stream_id = self._register.streams.allocate(room.app, room, check_user_id(user_id), kind, random_hex)
+        self._register.outbox.deliver()
         return stream_id
 
     def roomless_stream_id(self, app: int, user_id: str, random_hex: Callable[[], str]) -> str:
         """Return the id issued to this user without a room, for `claim_stream` later. As `stream_id`."""
-        return self._streams.allocate(app, None, check_user_id(user_id), StreamKind.MAIN, random_hex)
+        return self._register.streams.allocate(app, None, check_user_id(user_id), StreamKind.MAIN, random_hex)
 
     def find_stream_id(self, room: RoomKey, user_id: str, kind: StreamKind) -> str | None:
         """Return the id if it has been allocated."""
-        return self._streams.ids.find(room, user_id, kind)
+        return self._register.streams.ids.find(room, user_id, kind)
 
     def lookup_stream(self, stream_id: str) -> StreamOwner | None:
         """Return whose stream it is, present or not; None if it is roomless."""
-        record = self._streams.ids.get(stream_id)
+        record = self._register.streams.ids.get(stream_id)
         return None if record is None or record.room is None else StreamOwner(record.room, record.user_id, record.kind)
 
     def issued_to(self, stream_id: str) -> tuple[int, str] | None:
         """Return (app, user) to whom the id was given, with or without a room."""
-        record = self._streams.ids.get(stream_id)
+        record = self._register.streams.ids.get(stream_id)
         return None if record is None else (record.app, record.user_id)
 
     def claim_stream(self, stream_id: str, key: RoomKey, user_id: str, kind: StreamKind = StreamKind.MAIN) -> None:
@@ -501,13 +378,13 @@ class Directory:
 
         For ids whose push URL has been verified. Raises NotPermitted if the id was issued to somebody else.
         """
-        self._streams.claim(stream_id, key, user_id, kind)
-        self._outbox.deliver()
+        self._register.streams.claim(stream_id, key, user_id, kind)
+        self._register.outbox.deliver()
 
     def adopt_stream_ids(self, allocated: Collection[StreamIdRecord]) -> None:
         """Take over ids that another process (`sign url`) has allocated in the store."""
-        self._streams.adopt_records(allocated)
-        self._outbox.deliver()
+        self._register.streams.adopt_records(allocated)
+        self._register.outbox.deliver()
 
     def stream_started(
         self, stream_id: str, *, transport: str, audio: bool = False, video: bool = False, now: float
@@ -517,8 +394,8 @@ class Directory:
         `transport` is "webrtc", "rtmp" or "whip"; the last two keep the member alive while they last. What the
         member's rights do not cover is not shown. An id that nobody owns, or whose owner is away, is live all the same.
         """
-        self._streams.started(stream_id, transport, audio, video, now)
-        self._outbox.deliver()
+        self._register.streams.started(stream_id, transport, audio, video, now)
+        self._register.outbox.deliver()
 
     def stream_updated(
         self,
@@ -530,17 +407,17 @@ class Directory:
         video_muted: bool | None = None,
     ) -> None:
         """What the stream carries, or its mutes, have changed; None leaves as is. Nothing if it is not live."""
-        self._streams.updated(stream_id, audio, video, audio_muted, video_muted)
-        self._outbox.deliver()
+        self._register.streams.updated(stream_id, audio, video, audio_muted, video_muted)
+        self._register.outbox.deliver()
 
     def stream_stopped(self, stream_id: str, now: float) -> None:
         """The publisher is gone and nobody has its place. Of a member that may resume the stream is only paused."""
-        self._streams.stopped(stream_id, now)
-        self._outbox.deliver()
+        self._register.streams.stopped(stream_id, now)
+        self._register.outbox.deliver()
 
     def is_live(self, stream_id: str) -> bool:
         """Whether the stream has a publisher now, loose or not."""
-        return stream_id in self._streams.live.publishing
+        return stream_id in self._register.streams.live.publishing
 
     # --- URLs
 
@@ -554,69 +431,17 @@ class Directory:
         if len(member.urls) >= MAX_URLS and purpose not in member.urls:
             del member.urls[next(iter(member.urls))]
         member.urls[purpose] = url
-        self._changed(member)
+        self._register.changed(member)
 
     # --- lasting
 
     def take_changes(self) -> Changes:
         """Return the records that changed since the last call, for the store."""
-        dirty, changes = self._dirty, Changes()
-        for key in dirty.rooms:
-            room = self._index.rooms.get(key)
-            changes.rooms[key] = None if room is None else snapshot.room_record(room)
-        for user in dirty.members:
-            member = self._members.get(user)
-            changes.members[user] = (
-                None if member is None else snapshot.member_record(member, self._tokens.hash_of(*user))
-            )
-        for stream_id in dirty.stream_ids:
-            changes.stream_ids[stream_id] = self._streams.ids.get(stream_id)
-        for block in dirty.blocks:
-            changes.blocks[block] = self._blocks.record(*block)
-        for part in (dirty.rooms, dirty.members, dirty.blocks):
-            part.clear()
-        dirty.stream_ids.clear()
-        return changes
+        return self._register.take_changes()
 
     def restore(self, saved: Snapshot, policies: Mapping[str, RoomPolicy], now: float) -> None:
         """Fill an empty directory from the store. Announces nothing; what does not fit together is left out.
 
         Members have one heartbeat time to show life, those with a resume token RESTART_RESUME_S to use it.
         """
-        assert not self._index.rooms and not self._members
-        for record in saved.stream_ids:
-            self._streams.ids.put(record, stored=True)
-        self._blocks.restore(saved.blocks)
-        for room_record in saved.rooms:
-            self._serial += 1
-            room = snapshot.restored_room(room_record, policies, self._serial)
-            self._index.add(room)
-            self._deadlines.set(room, now + room.policy.idle_s)
-        for member_record in saved.members:
-            home = self._index.rooms.get(member_record.room)
-            user = (member_record.room.app, member_record.user_id)
-            if home is None or user in self._members:
-                self._dirty.members.add(user)
-                continue
-            self._restore_member(snapshot.restored_member(member_record, home), member_record.resume_hash, now)
-        for room in self._index.rooms.values():
-            if not room.members and not room.policy.keep_empty:
-                self._deadlines.set(room, min(now + room.policy.idle_s, now + room.policy.heartbeat_s))
-
-    def _restore_member(self, member: Member, resume_hash: str, now: float) -> None:
-        member.room.members[member.user_id] = member
-        self._members[(member.key.app, member.user_id)] = member
-        member.last_seen = now
-        member.alive_until = now + member.room.policy.heartbeat_s
-        self._deadlines.discard(member.room)
-        if resume_hash:
-            self._tokens.restore(member.key, member.user_id, resume_hash)
-            member.resume_until = now + RESTART_RESUME_S
-            member.alive_until = max(member.alive_until, member.resume_until)
-        for kind, info in list(member.streams.items()):
-            record = self._streams.ids.get(info.stream_id)
-            if record is None or record.room != member.key or record.user_id != member.user_id:
-                del member.streams[kind]
-            else:
-                self._set_gap(member, info, member.alive_until)
-        self._reschedule(member)
+        self._register.restore(saved, policies, now)

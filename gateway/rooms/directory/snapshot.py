@@ -49,7 +49,7 @@ def member_record(member: Member, resume_hash: str) -> MemberRecord:
     )
 
 
-def restored_room(record: RoomRecord, policies: Mapping[str, RoomPolicy], serial: int) -> Room:
+def restored_room(record: RoomRecord, policies: Mapping[str, RoomPolicy]) -> Room:
     """A room as it was, under today's policy of its kind; an unknown kind is like a page's room of the old size."""
     policy = policies.get(record.kind)
     if policy is None:
@@ -61,7 +61,7 @@ def restored_room(record: RoomRecord, policies: Mapping[str, RoomPolicy], serial
         room_type=record.room_type,
         policy=policy,
         created_at=record.created_at,
-        serial=serial,
+        serial=record.serial,
     )
 
 
