@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import statistics
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterable
 from fractions import Fraction
@@ -87,9 +86,9 @@ async def _measure(maker: Maker, seconds: float) -> list[Row]:
                 rows.append(("Chromium → gateway → RTMP player", _latencies(dict(made), seen), rtc))
                 await alice.close()
 
-                local = f"rtmp://127.0.0.1:{free_port()}/live/x"
-                direct = await _rtmp(local, maker, whole, lambda: _watch(local, whole, listen=True))
-                rows.append(("RTMP → RTMP, direct", direct, []))
+                local = f"tcp://127.0.0.1:{free_port()}"
+                direct = await _rtmp(local, maker, whole, lambda: _watch(local + "?listen=1", whole))
+                rows.append(("FLV over TCP, direct", direct, []))
                 push, _ = await server.push("phone", 1)
                 stream = push.split("/live/")[1].split("?")[0]
                 play = await server.sign("url", "play", stream)
@@ -153,20 +152,22 @@ def _push(url: str, maker: Maker, seconds: float) -> Stamps:
     return stamps
 
 
-def _watch(url: str, seconds: float, listen: bool = False) -> list[tuple[int, float]]:
+def _watch(url: str, seconds: float) -> list[tuple[int, float]]:
     """Play and note [counter, unix ms] of each picture as soon as it is decoded."""
-    options = {"rtmp_live": "live", "fflags": "nobuffer", "probesize": "32", "analyzeduration": "0"}
-    if listen:
-        options = {"listen": "1", "fflags": "nobuffer", "probesize": "32", "analyzeduration": "0"}
+    options = {"fflags": "nobuffer", "probesize": "32", "analyzeduration": "0"}
+    if url.startswith("rtmp"):
+        options["rtmp_live"] = "live"
     seen: list[tuple[int, float]] = []
-    stop = threading.Event()
-    threading.Timer(seconds + 3, stop.set).start()
-    with contextlib.suppress(OSError, av.FFmpegError), av.open(url, options=options, timeout=10) as source:
+    end = time.monotonic() + seconds + 3
+    with (
+        contextlib.suppress(OSError, av.FFmpegError),
+        av.open(url, format="flv" if url.startswith("tcp") else None, options=options, timeout=10) as source,
+    ):
         source.streams.video[0].codec_context.thread_count = 1
         for frame in source.decode(video=0):
             picture = content.read_picture(frame.to_ndarray(format="gray"))
             if picture is not None:
                 seen.append((picture.counter, time.time() * 1000))
-            if stop.is_set() or (seen and seen[-1][1] - seen[0][1] > seconds * 1000):
+            if time.monotonic() > end:
                 break
     return seen

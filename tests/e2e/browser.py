@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import statistics
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -159,15 +160,19 @@ class Member:
         )
         return report
 
-    async def skews(self, user: str, timeout: float = 20.0) -> list[float]:
-        """Return beep minus flash, in ms of the sender's clock, of three flashes or more of the last six seconds."""
+    async def in_step(self, user: str, limit_ms: float = 40.0, timeout: float = 20.0) -> None:
+        """Wait until flash and beep of `user` are within `limit_ms`, by the median of three or more in six seconds.
 
-        async def enough() -> list[float]:
-            found: list[float] = (await self.report(user, 6))["skews"]
-            return found if len(found) >= 3 else []
+        Counted by the sender's clock, as the browser estimates it: it needs some reports of both tracks to do so.
+        """
+        found: list[float] = []
 
-        found: list[float] = await until(enough, timeout, f"{self.user}: no flashes with beeps of {user}", 0.5)
-        return found
+        async def good() -> bool:
+            nonlocal found
+            found = (await self.report(user, 6))["skews"][-4:]
+            return len(found) >= 3 and abs(statistics.median(found)) <= limit_ms
+
+        await until(good, timeout, lambda: f"{self.user}: beep minus flash of {user}: {found} ms", 0.5)
 
     async def close(self, leave: bool = True) -> None:
         if leave:

@@ -173,8 +173,15 @@ async function direct(maker, seconds) {
   const video = Object.assign(document.createElement('video'), { autoplay: true, muted: true });
   video.width = 160;
   document.body.append(video);
-  to.ontrack = ({ streams: [stream] }) => (video.srcObject = stream);
-  const sender = from.addTrack(source.video, new MediaStream([source.video]));
+  const sound = new Audio();
+  to.ontrack = ({ track }) => {
+    const element = track.kind === 'video' ? video : sound;
+    element.srcObject = new MediaStream([track]);
+    void element.play();
+  };
+  const stream = new MediaStream([source.audio, source.video]);
+  from.addTrack(source.audio, stream);
+  const sender = from.addTrack(source.video, stream);
   const h264 = RTCRtpSender.getCapabilities('video').codecs.filter((codec) => /H264|rtx/.test(codec.mimeType));
   from.getTransceivers().find((section) => section.sender === sender).setCodecPreferences(h264);
   await from.setLocalDescription();
@@ -189,6 +196,7 @@ async function direct(maker, seconds) {
   from.close();
   to.close();
   video.remove();
+  sound.srcObject = null;
   return result;
 }
 

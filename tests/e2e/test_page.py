@@ -107,7 +107,7 @@ async def test_replaced_in_another_window(browser: Browser, gateway: Gateway, st
     await state(second, "通话中")
 
 
-async def test_links_and_sharing(browser: Browser, gateway: Gateway, stack: AsyncExitStack) -> None:
+async def test_links_sharing_and_going_away(browser: Browser, gateway: Gateway, stack: AsyncExitStack) -> None:
     tab = await visit(stack, browser, gateway.http + await place(gateway, "walter", 4004))
     await tab.context.grant_permissions(["camera", "microphone", "clipboard-read", "clipboard-write"])
     await state(tab, "live")
@@ -126,6 +126,9 @@ async def test_links_and_sharing(browser: Browser, gateway: Gateway, stack: Asyn
     await until(lambda: bob.tab.page.evaluate(f"() => {shown}"), 15, "the screen is not seen")
     await tab.page.click("#share")
     await until(lambda: bob.call("trtc.getRoom().streams.every((s) => s.stream === 'main')"), 10, "the screen stays")
+    # Whoever closes the page is gone at once, not after a time-out.
+    await tab.page.goto("about:blank")
+    await until(lambda: bob.events("remote-user-exit"), 3, "a closed page leaves a ghost")
 
 
 async def test_the_server_goes_and_comes_back(browser: Browser, tmp_path: Path, stack: AsyncExitStack) -> None:

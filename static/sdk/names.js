@@ -1,0 +1,32 @@
+// @ts-check
+/** TRTC.EVENT and TRTC.TYPE, with the values that the TRTC v5 library has. */
+
+export const EVENT = Object.freeze({
+  ERROR: 'error',
+  AUTOPLAY_FAILED: 'autoplay-failed',
+  KICKED_OUT: 'kicked-out',
+  REMOTE_USER_ENTER: 'remote-user-enter',
+  REMOTE_USER_EXIT: 'remote-user-exit',
+  REMOTE_AUDIO_AVAILABLE: 'remote-audio-available',
+  REMOTE_AUDIO_UNAVAILABLE: 'remote-audio-unavailable',
+  REMOTE_VIDEO_AVAILABLE: 'remote-video-available',
+  REMOTE_VIDEO_UNAVAILABLE: 'remote-video-unavailable',
+  AUDIO_VOLUME: 'audio-volume',
+  CONNECTION_STATE_CHANGED: 'connection-state-changed',
+  VIDEO_PLAY_STATE_CHANGED: 'video-play-state-changed',
+  SCREEN_SHARE_STOPPED: 'screen-share-stopped',
+  TRACK: 'track',
+  /** Ours: who is there and what they send has changed (see `getRoom`). */
+  ROOM_CHANGED: 'room-changed',
+  /** Ours: `{userId, streamType, message}`, words for people about somebody's stream. */
+  NOTICE: 'notice',
+});
+
+export const TYPE = Object.freeze({
+  ROLE_ANCHOR: 'anchor',
+  ROLE_AUDIENCE: 'audience',
+  SCENE_RTC: 'rtc',
+  SCENE_LIVE: 'live',
+  STREAM_TYPE_MAIN: 'main',
+  STREAM_TYPE_SUB: 'sub',
+});
