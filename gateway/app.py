@@ -356,7 +356,7 @@ class Signer:
     def __init__(self, config: Config, sdk_app_id: int, now_wall: float) -> None:
         self._config = config
         self._now = now_wall
-        apps = load_apps(config)
+        apps = load_apps(config, admin=False)
         try:
             self._app = apps[sdk_app_id or apps.default_app]
         except KeyError:
