@@ -28,7 +28,7 @@ Send = Callable[[str | bytes], None]
 MAX_CHANNELS: Final = 4
 MAX_UNFINISHED_BYTES: Final = 65536
 MAX_UNFINISHED_FRAGMENTS: Final = 512
-"""Chromium cuts a message into what its window leaves over: on a busy machine 8 KB came in more than 73 fragments of 100
+"""Chromium cuts a message into what its window leaves over: on a busy machine 8 KB came in over 73 fragments of 100
 bytes. At 200 chunks a second, who stays just under this costs about 2 % of a core (0.2 us per fragment kept).
 """
 MAX_WAITING_CHUNKS: Final = 1024
