@@ -1,6 +1,6 @@
 """Who may read an answer: CORS headers, the Host rule against DNS rebinding, and who counts as a guest.
 
-Rules: contracts on guests. A *guest* is a caller from one of the networks of [room_api] guests, matched against the TCP
+Rules: docs/rooms.md 2. A *guest* is a caller from one of the networks of [room_api] guests, matched against the TCP
 peer (X-Forwarded-For only behind [http] trusted_proxies), who names us by a Host that cannot be a rebound foreign
 name, and whose page, if any, is our own or listed in [http] origins. Everybody else needs a ticket in the request;
 with one, `Access-Control-Allow-Origin: *` is harmless, since no cookie ever counts here.

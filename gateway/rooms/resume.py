@@ -1,4 +1,4 @@
-"""Resume tokens: 32 random bytes that stand in for the tickets of a member who comes back (contracts.md 7).
+"""Resume tokens: 32 random bytes that stand in for the tickets of a member who comes back (docs/rooms.md 4).
 
 Only their SHA-256 is kept. A token is bound to room and user, works once, and a newer one of the same user ends the
 older. How long it is valid is the directory's business: it drops the token with the member.
@@ -18,7 +18,7 @@ from gateway.rooms.room import RoomKey
 TOKEN_BYTES: Final = 32
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _BAD: Final = 8
-"""The code of a signature that does not hold (auth.md 1.6)."""
+"""The code of a signature that does not hold (docs/tickets.md 3)."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Rooms and members: contracts 1, 2 and 7, and the room list of the old service."""
+"""Rooms and members, and the room list of the old service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stream ids and live streams: contracts 6 and 7."""
+"""Stream ids and live streams."""
 
 from __future__ import annotations
 
@@ -239,7 +239,7 @@ def test_a_paused_stream_that_is_not_published_again_ends() -> None:
 
 
 def test_a_member_lives_as_long_as_its_rtmp_push() -> None:
-    """contracts 7: alive while any of heartbeat, /im or its RTMP push is."""
+    """A member is alive while any of heartbeat, /im or its RTMP push is."""
     recorded = Recorded()
     directory = recorded.directory
     member = recorded.enter("phone", now=0)

@@ -1,4 +1,4 @@
-"""Signed URLs: contracts 5, sentence by sentence."""
+"""Signed URLs, rule by rule."""
 
 from __future__ import annotations
 

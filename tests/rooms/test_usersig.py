@@ -1,4 +1,4 @@
-"""userSig against the reference's vectors and quirks; the codes are those of its table."""
+"""userSig against known vectors and quirks; the codes are those of its table."""
 
 from __future__ import annotations
 

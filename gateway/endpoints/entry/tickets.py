@@ -1,7 +1,7 @@
 """The first move of every way in: which app, and does the ticket hold.
 
 The app of a request is the one that its ticket names, for `/live/` the one whose bizid begins the stream name, and
-otherwise the default app. What a way in needs is a table in the contracts; the methods here are its rows.
+otherwise the default app. What a way in needs is said in docs/protocol.md.
 """
 
 from __future__ import annotations

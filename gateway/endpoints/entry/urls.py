@@ -1,6 +1,6 @@
 """The URLs that we hand out: push and play, signed, with their member's grant.
 
-Rules: contracts on signed URLs. Push URLs are signed with the `push` key and go to the publisher only; low-latency play
+Rules: docs/tickets.md 4. Push URLs are signed with the `push` key and go to the publisher only; low-latency play
 URLs with `rtcplay`, ordinary ones with `play`. Play URLs carry no `bizid=`: with it, LiteAV asks a service of its own
 cloud first. Host and port come from [public], else from the name in the request's Host header and our ports.
 """

@@ -13,7 +13,7 @@ from typing import Final
 from gateway.base.clock import monotonic
 
 PACE_BPS: Final = 10_000_000
-"""First guess of what a viewer's link takes (contract: until its reports say more)."""
+"""First guess of what a viewer's link takes (until its reports say more)."""
 
 PACE_FACTOR: Final = 4
 """Below four times the stream's rate a replay is not live for seconds (measured with Chromium)."""

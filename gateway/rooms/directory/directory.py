@@ -5,7 +5,7 @@
                  │                      ▼
                  └── leave, kick ──▶  gone  ◀── without a session: 20 s without heartbeat, /im or push
 
-Rules: contracts.md 1, 2, 6, 7. All calls are synchronous and cheap. A call first changes all state, then announces
+Rules: docs/rooms.md. All calls are synchronous and cheap. A call first changes all state, then announces
 (`events.on("event", listener)`) and tells the replaced sessions, in one order for everybody: a listener sees the state
 after the call, and what a listener makes happen is announced after what it hears now.
 

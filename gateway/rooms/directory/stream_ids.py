@@ -1,4 +1,4 @@
-"""Stream ids: given out once per (app, room, user, kind) and remembered (contracts.md 6).
+"""Stream ids: given out once per (app, room, user, kind) and remembered (docs/tickets.md 5).
 
     <bizid>_<room>_<user>, aux: …_aux, without a room: <bizid>_<user>
     <bizid>_s<16 hex> if that text is taken or not clean

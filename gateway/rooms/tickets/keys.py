@@ -2,7 +2,7 @@
 
 Both curves of the reference occur, prime256v1 and secp256k1: the curve always comes from the key. Private keys may be
 PKCS#8 or SEC1, the latter often behind an `EC PARAMETERS` block. Whatever key is empty is simply not accepted.
-Rules: auth.md 1.5, contracts.md 1 and 5.
+Rules: docs/tickets.md 1, docs/rooms.md 1.
 """
 
 from __future__ import annotations

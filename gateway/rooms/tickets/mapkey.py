@@ -1,4 +1,4 @@
-"""privateMapKey: this user may enter this room with these rights until then. auth.md 2; blob layout 2.1.
+"""privateMapKey: this user may enter this room with these rights until then. Layout: docs/tickets.md 2.
 
 offset  size  content (big-endian)
 0       1     cVer: 0 number room, 1 text room
@@ -145,7 +145,7 @@ def mint(
 
 
 def verify(text: object, app: AppKeys, user_id: str | None, room: RoomKey | None, now_wall: float) -> RoomTicket:
-    """Check `text` for `user_id` and `room` (None: whoever, whichever it names). auth.md 2.4, steps 1-4.
+    """Check `text` for `user_id` and `room` (None: whoever, whichever it names). docs/tickets.md 2.
 
     The privileges are the caller's to apply (step 5). Raises BadTicket (codes 1-10, 13-15).
     """

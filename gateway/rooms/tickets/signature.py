@@ -1,6 +1,6 @@
 """The two signatures over a ticket's fields: v1 is ECDSA with SHA-256, v2 HMAC-SHA256.
 
-Sources: auth.md 1.2, 1.6, 2.3, 3.1, 3.3. What is signed is rebuilt from the JSON fields in a fixed order, one
+Sources: docs/tickets.md 1 to 3. What is signed is rebuilt from the JSON fields in a fixed order, one
 `key:value` and a line feed each; a privateMapKey has one more line (TLS.userbuf) than a userSig, so neither can pass
 for the other. Signing is deterministic (RFC 6979). The signature is checked before anything is said about the contents.
 """

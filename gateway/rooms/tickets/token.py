@@ -1,6 +1,6 @@
 """The envelope that userSig and privateMapKey share: JSON, zlib, base64 with three characters replaced.
 
-Sources: auth.md 1.1, 1.3, 1.4 and the code table of 1.6. Invariant: `unpack` gives a dict or raises BadTicket, whatever
+Sources: docs/tickets.md 1 and 3. Invariant: `unpack` gives a dict or raises BadTicket, whatever
 the input, within fixed bounds of memory; nothing here has checked a signature yet.
 """
 

@@ -1,8 +1,8 @@
 """Signed stream URLs: `?txSecret=…&txTime=…`, and the grant that member URLs carry besides.
 
     txTime   = hexadecimal end time, unix seconds
-    txSecret = md5(key + stream + txTime), the texts as they stand in the URL      (auth.md 4.1)
-    t        = base64url(HMAC-SHA256(key, stream, u, p, txTime)), u the viewer, p its rights   (contracts.md 5)
+    txSecret = md5(key + stream + txTime), the texts as they stand in the URL      (docs/tickets.md 4)
+    t        = base64url(HMAC-SHA256(key, stream, u, p, txTime)), u the viewer, p its rights   (docs/tickets.md 4)
 
 MD5 of a plain concatenation lets characters move between stream and txTime, so both have a fixed form: txTime is
 exactly 8 digits. And a grant in extra parameters could be stripped by its holder. So the txTime of a member's URL is

@@ -1,7 +1,7 @@
-"""userSig: this user may speak for itself in this app. v1 (ECDSA) and v2 (HMAC), auth.md 1 and 3.
+"""userSig: this user may speak for itself in this app. v1 (ECDSA) and v2 (HMAC), docs/tickets.md 1.
 
 token = mint_v1(private_pem, 1400000001, "alice", now, 3600)
-verify(token, app, "alice", now)      # raises BadTicket with the code of auth.md 1.6
+verify(token, app, "alice", now)      # raises BadTicket with the code of docs/tickets.md 3
 """
 
 from __future__ import annotations
