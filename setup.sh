@@ -35,12 +35,21 @@ fi
 "$python" -c 'import ensurepip, venv' 2>/dev/null || apt_install python3-venv
 
 if [ "$extra" = test ]; then
+    # Real peers and a network to put them in. By command (or command:package), so that a build of one's own counts…
+    PATH="$PATH:/usr/sbin:/sbin"
     missing=""
-    command -v chromium >/dev/null || missing="$missing chromium"
-    command -v ffmpeg >/dev/null || missing="$missing ffmpeg"
-    command -v rtmpdump >/dev/null || missing="$missing rtmpdump"
-    command -v ip >/dev/null || missing="$missing iproute2"
-    [ -e /usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf ] || missing="$missing fonts-dejavu-core"
+    for tool in chromium firefox-esr ffmpeg rtmpdump obs:obs-studio Xvfb:xvfb gst-launch-1.0:gstreamer1.0-tools \
+        ip:iproute2 nft:nftables conntrack; do
+        command -v "${tool%%:*}" >/dev/null || missing="$missing ${tool##*:}"
+    done
+    # … and what has no command, by package.
+    if command -v dpkg-query >/dev/null; then
+        for package in fonts-dejavu-core libgl1-mesa-dri gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
+            gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav gstreamer1.0-nice gstreamer1.0-x \
+            python3-gi gir1.2-gst-plugins-bad-1.0; do
+            [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing="$missing $package"
+        done
+    fi
     # shellcheck disable=SC2086
     [ -z "$missing" ] || apt_install $missing
 fi

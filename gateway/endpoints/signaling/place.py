@@ -137,8 +137,9 @@ class Place(Viewer):
         self._say(wire.Paused(key.user_id, _name(key.stream), key.kind, paused))
 
     def unsupported(self, key: TrackKey, codec: Codec | None) -> None:
-        what = "none of the codecs that this server sends" if codec is None else f"not {codec.value}"
-        text = f"this browser can show {what}; the {key.kind} of {key.user_id} stays away"
+        what = "any codec that this server sends" if codec is None else codec.value
+        does = "show" if key.kind == "video" else "play"
+        text = f"this browser cannot {does} {what}; the {key.kind} of {key.user_id} is missing here"
         self._say(wire.Notice(key.user_id, _name(key.stream), text))
 
     def ended(self, reason: str) -> None:
