@@ -2,7 +2,9 @@
 
 Chromium sends to Chromium, to an RTMP player and back from an RTMP publisher, through a real server of its own on
 loopback. `direct` rows are the same two ends without the gateway; `added` is the difference of the medians. Picture
-sources make 15 to 30 pictures a second, so up to one picture's time of waiting for the screen is in every figure.
+sources make 15 to 30 pictures a second, so up to one picture's time of waiting for the screen is in every figure. The
+RTMP publisher's muxer holds a picture until the sound of its time is encoded (some 90 ms, also in its `direct` row);
+the browser holds a picture until the sound of its time is due, which on a busy machine is the larger part.
 """
 
 from __future__ import annotations
