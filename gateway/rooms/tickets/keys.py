@@ -1,6 +1,6 @@
 """An application's keys, and reading them from PEM.
 
-Both curves of the reference occur, prime256v1 and secp256k1: the curve always comes from the key. Private keys may be
+Both curves occur in practice, prime256v1 and secp256k1: the curve always comes from the key. Private keys may be
 PKCS#8 or SEC1, the latter often behind an `EC PARAMETERS` block. Whatever key is empty is simply not accepted.
 Rules: docs/tickets.md 1, docs/rooms.md 1.
 """
