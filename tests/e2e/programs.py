@@ -95,7 +95,7 @@ Mode=Simple
 VBitrate=800
 ABitrate=64
 StreamEncoder=x264
-Preset=ultrafast
+Preset=veryfast
 [Video]
 BaseCX={width}
 BaseCY={height}

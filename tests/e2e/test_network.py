@@ -1,6 +1,6 @@
 """The gateway across a network: another host, IPv6, loss, address translation, a cable that is pulled.
 
-Server and browser are in two network namespaces (network.py). Content is checked, and where packets went; no latency is.
+Server and browser are in two network namespaces (network.py). Content is checked, and where packets went; no latency.
 """
 
 from __future__ import annotations

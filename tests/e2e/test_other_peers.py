@@ -70,13 +70,13 @@ async def play_url(gateway: Gateway, room: int, user: str) -> str:
     return found
 
 
-def check_film(reading: content.Reading, seconds: float) -> None:
+def check_film(reading: content.Reading, seconds: float, b_frames: bool = False) -> None:
     """Check what a player recorded of FILM: complete, in order, with its tone."""
     counters = [seen.counter for seen in reading.pictures]
     assert {seen.ident for seen in reading.pictures} == {FILM.ident}
     assert all(b >= a or a - b > 10 * FILM.fps for a, b in pairwise(counters)), counters  # the film may begin again
     assert reading.unreadable <= 3
-    assert reading.size == (FILM.width, FILM.height) and reading.has_b_frames == 0
+    assert reading.size == (FILM.width, FILM.height) and (reading.has_b_frames > 0) == b_frames
     assert len(reading.pictures) >= 0.8 * seconds * FILM.fps, len(reading.pictures)
     assert reading.samples.size >= 0.8 * seconds * content.RATE
     assert abs(reading.frequency() - FILM.tone) <= 5
@@ -86,8 +86,9 @@ def check_film(reading: content.Reading, seconds: float) -> None:
 
 
 async def test_obs_publishes(
-    gateway: Gateway, files: Callable[..., Path], tmp_path: Path, stack: AsyncExitStack
+    browser: Browser, gateway: Gateway, files: Callable[..., Path], tmp_path: Path, stack: AsyncExitStack
 ) -> None:
+    """OBS as it comes: B-frames, a key frame each eight seconds. A browser that joins between two sees it soon."""
     need("obs", "Xvfb")
     url, _ = await gateway.push("obs", 5001)
     assert re.fullmatch(r"rtmp://127\.0\.0\.1:\d+/live/\w+\?txSecret=\w+&txTime=\w+&.*", url)
@@ -97,7 +98,7 @@ async def test_obs_publishes(
         reading = await player.play(await play_url(gateway, 5001, "obs"), 4, tmp_path)
     except AssertionError as error:
         raise AssertionError(f"{error}\n{obs.output[-3000:]}") from None
-    check_film(reading, 4)
+    check_film(reading, 4, b_frames=True)
     (file,) = (path for path in tmp_path.iterdir() if path.suffix == ".flv")  # noqa: ASYNC240
     with av.open(str(file)) as recording:
         picture, sound = recording.streams.video[0], recording.streams.audio[0]
@@ -105,6 +106,11 @@ async def test_obs_publishes(
         assert (sound.codec_context.sample_rate, sound.codec_context.channels) == (48000, 2)
         packets = sum(packet.size > 0 for packet in recording.demux(picture))
     assert 3 * 30 <= packets <= 8 * 30, "OBS sends 30 a second"
+    alice = await Member.join(browser, gateway.http, await gateway.tickets("alice", 5001))
+    stack.push_async_callback(alice.close)
+    await alice.watch_all()
+    await alice.sees("obs", FILM)
+    assert obs.running
     gateway.check_log()
 
 
@@ -197,8 +203,9 @@ WATCH = """{
 }"""
 """Notes [ident, counter] of each picture of USER that the page shows, as content.read_picture does."""
 
-SOUND = """trtc.getStats().then(({ down }) =>
-  [...(down?.values() ?? [])].find((r) => r.type === 'inbound-rtp' && r.kind === 'audio')?.totalAudioEnergy ?? 0)"""
+HEARD = """trtc.getStats().then(({ down }) => [...(down?.values() ?? [])]
+  .filter((r) => r.type === 'inbound-rtp' && r.kind === 'audio' && r.totalAudioEnergy > 0).length)"""
+"""How many others are heard."""
 
 
 async def test_firefox_and_chromium(
@@ -227,7 +234,7 @@ async def test_firefox_and_chromium(
     assert {ident for ident, _ in read} == {ALICE.ident} and len(seen) - len(read) <= 5
     counters = [counter for _, counter in read]
     assert all(0 < b - a < ALICE.fps for a, b in pairwise(counters)), counters
-    assert await fox.evaluate(SOUND) > 0
+    await fox.wait(f"{HEARD}.then((count) => count === 1)")
     assert await fox.evaluate("document.getElementById('alerts').innerText") == ""
 
     # A phone sends H.264 only.
@@ -236,5 +243,6 @@ async def test_firefox_and_chromium(
     said = await fox.wait("document.getElementById('alerts').innerText")
     assert "this browser cannot show H264; the video of phone is missing here" in said
     assert await fox.evaluate("document.body.dataset.state") == "live"
+    await fox.wait(f"{HEARD}.then((count) => count === 2)")
     before = len(await fox.evaluate("watched"))
     await until(lambda: fox.evaluate(f"watched.length > {before + ALICE.fps}"), 10, "Alice froze")
