@@ -7,7 +7,7 @@
  * @typedef {{userId: string, sdkAppId: number, userSig: string, privateMapKey: string}} Tickets
  */
 
-/** A refusal; `reason` is `no_guests`, `room_missing`, `room_full` or `unreachable`. */
+/** A refusal; `reason` is `no_guests`, `bad_name`, `room_missing`, `room_full`, `refused` or `unreachable`. */
 class GuestError extends Error {
   /**
    * @param {string} reason
@@ -70,6 +70,7 @@ async function call(name, body) {
   if (answer.code === 0) return answer;
   if (answer.code === 4001) throw new GuestError('no_guests', answer.message);
   if (answer.code === 3) throw new GuestError('room_missing', /** @type {any} */ (body).roomID ?? '');
+  if (answer.code === 7) throw new GuestError('bad_name', answer.message);
   if (answer.code === 5001) throw new GuestError('room_full', answer.message);
   throw new GuestError('refused', answer.message);
 }

@@ -31,14 +31,20 @@ function begin() {
   const place = new URLSearchParams(location.hash.slice(1));
   const room = place.get('room') ?? '';
   const user = place.get('user') ?? '';
-  byId('join').hidden = !!(room && user);
-  if (!room || !user) {
-    byId('join').elements.room.value = room || '1001';
-    byId('join').elements.user.value = user;
-    setState('ready');
-    return;
-  }
+  if (!room || !user) return ask(room || '1001', user);
+  byId('join').hidden = true;
   void join(place, room, user);
+}
+
+/**
+ * @param {string} room
+ * @param {string} user
+ */
+function ask(room, user) {
+  byId('join').hidden = false;
+  byId('join').elements.room.value = room;
+  byId('join').elements.user.value = user;
+  setState('ready');
 }
 
 /**
@@ -66,7 +72,9 @@ async function join(place, room, user) {
     me = { ...tickets, role, ...(number ? { roomId: Number(room) } : { strRoomId: room }) };
     await trtc.enterRoom({ ...me, nick: place.get('nick') ?? '', scene: role === 'audience' ? 'live' : 'rtc' });
   } catch (error) {
-    return refuse(words(error));
+    if (/** @type {any} */ (error)?.reason !== 'bad_name') return refuse(words(error));
+    ask(room, user);
+    return alert('badName');
   }
   byId('controls').hidden = false;
   trtc.enableAudioVolumeEvaluation(500);

@@ -60,6 +60,7 @@ const EN = {
   banned: 'You were banned from the room.',
   room_disband: 'The room was closed.',
   roomMissing: 'Room {0} does not exist.',
+  badName: 'A guest’s name has 4 to 24 letters, digits and _, a letter first. Choose another name.',
 };
 
 /** @type {typeof EN} */
@@ -121,6 +122,7 @@ const ZH = {
   banned: '你已被禁止进入此房间。',
   room_disband: '房间已解散。',
   roomMissing: '房间 {0} 不存在。',
+  badName: '访客的名字须为 4 到 24 个字母、数字或 _，以字母开头。请换一个名字。',
 };
 
 const chinese = navigator.language.toLowerCase().startsWith('zh');

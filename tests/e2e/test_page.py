@@ -42,6 +42,18 @@ async def state(tab: Tab, word: str, timeout: float = 10.0) -> None:
     await tab.wait("(word) => document.getElementById('state').textContent === word", word, timeout)
 
 
+async def test_a_name_that_no_guest_may_have(browser: Browser, gateway: Gateway, stack: AsyncExitStack) -> None:
+    """The old room service takes 4 to 24 characters: the page says so in its own language and asks again."""
+    tab = await visit(stack, browser, f"{gateway.http}/#room=1001&user=fox")
+    await says(tab, "A guest’s name has 4 to 24 letters")
+    await state(tab, "ready")
+    await tab.page.fill("[name=user]", "foxy")
+    await tab.page.press("[name=user]", "Enter")
+    await state(tab, "live")
+    assert (await tab.page.evaluate("() => trtc.getRoom().userId")) == "foxy"
+    assert await tab.page.inner_text("#alerts") == ""
+
+
 async def test_without_a_place_it_asks(browser: Browser, gateway: Gateway, stack: AsyncExitStack) -> None:
     tab = await visit(stack, browser, gateway.http + "/")
     await state(tab, "ready")
