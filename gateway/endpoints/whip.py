@@ -24,7 +24,16 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from gateway.base.clock import Clock, monotonic
-from gateway.base.errors import BadRequest, BadTicket, NoSuchStream, NotPermitted, SdpError, TooLarge, TooMany
+from gateway.base.errors import (
+    BadRequest,
+    BadTicket,
+    NoCommonCodec,
+    NoSuchStream,
+    NotPermitted,
+    SdpError,
+    TooLarge,
+    TooMany,
+)
 from gateway.base.log import Tagged
 from gateway.endpoints.entry import Entry, PushGrant
 from gateway.endpoints.entry.links import DownLink, TrackKey, UpLink, Viewer, WebRtc, read_offer
@@ -58,7 +67,14 @@ class _Session(Viewer):
     user_id: str = ""
     member: Member | None = None
     plan: Mapping[str, PushGrant] = dataclasses.field(default_factory=dict)
+    missing: dict[TrackKey, str] = dataclasses.field(default_factory=dict)
+    """What the player cannot take, in words; only the answer to its offer can tell it."""
     owner: Whip | None = None
+
+    def unsupported(self, key: TrackKey, text: str) -> None:
+        self.missing[key] = text
+        if self.owner is not None:
+            self.owner.cannot_take(self, text)
 
     def ended(self, reason: str) -> None:
         if self.owner is not None:
@@ -168,6 +184,9 @@ class Whip:
             for key in session.down.tracks:
                 if not (audio if key.kind == "audio" else video):
                     session.down.drop(TrackKey(publisher, StreamKind.MAIN, key.kind))
+            for key in session.down.tracks:
+                if key in session.missing:
+                    raise NoCommonCodec(session.missing[key])
         except BaseException:
             session.down.close()
             raise
@@ -258,6 +277,10 @@ class Whip:
         session.description, session.etag = text, self._etag()
         headers = {hdrs.ETAG: session.etag, hdrs.CACHE_CONTROL: "no-store"}
         return web.Response(status=200, text=_fragment(answer), content_type=FRAGMENT, headers=headers)
+
+    def cannot_take(self, session: _Session, text: str) -> None:
+        """A player has no decoder for what is published now."""
+        self._log.info("%s: %s", session.id[:8], text)
 
     def end(self, session: _Session, reason: str) -> None:
         """End a session, by whomever. Idempotent. A publisher that is here by nothing else leaves its room."""

@@ -5,6 +5,7 @@ its publisher feeds; the other hub is fed by a bridge, and only while somebody t
 
     publisher "live" (RTMP)    live ──▶ ToRtp ──▶ audio, video     while a publication has subscriptions
     publisher "rtp" (WebRTC)   audio, video ──▶ ToLive ──▶ live    while the frame hub has readers
+    H.264 from either          video ──▶ ToVp8 ──▶ video_vp8       while viewers without H.264 watch, if configured
 
 Invariant: at most one publisher per stream; a newer one replaces the older at once, whatever the transports, and
 viewers on both sides stay attached (the hubs make time and sequence numbers continue).
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal, Protocol
 
 from pyee.base import EventEmitter
@@ -26,8 +27,11 @@ from gateway.base.tasks import Tasks
 from gateway.media.bridge.pool import CodecPool
 from gateway.media.bridge.to_live import ToLive
 from gateway.media.bridge.to_rtp import ToRtp
+from gateway.media.bridge.to_vp8 import ToVp8
 from gateway.media.live.stream import LiveStream
 from gateway.media.sfu.publication import Publication
+from gateway.media.sfu.subscription import Subscription
+from gateway.wire.frame import Codec
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +49,29 @@ class Publisher(Protocol):
 Native = Literal["live", "rtp"]
 
 
+class _Linger:
+    """Calls `over` when nobody has wanted something for `seconds`."""
+
+    def __init__(self, seconds: float, over: Callable[[], None]) -> None:
+        self._seconds = seconds
+        self._over = over
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """It is not wanted now. Nothing happens if that is known."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._seconds, self._due)
+
+    def cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _due(self) -> None:
+        self._timer = None
+        self._over()
+
+
 class Stream:
     """One named stream and its two hubs. `events` announces "notice" (text): what a viewer should be told in words."""
 
@@ -56,7 +83,10 @@ class Stream:
         self.idle_since = owner.clock()
         self._owner = owner
         self._bridge: ToRtp | ToLive | None = None
-        self._linger: asyncio.TimerHandle | None = None
+        self._linger = _Linger(owner.bridge_config.linger_s, self._linger_over)
+        self._video_vp8: Publication | None = None
+        self._to_vp8: ToVp8 | None = None
+        self._vp8_linger = _Linger(owner.bridge_config.linger_s, self._vp8_linger_over)
         self.live = LiveStream(stream_id, owner.live_config)
         self.audio = Publication("audio", stream_id, owner.rtc_config)
         self.video = Publication("video", stream_id, owner.rtc_config)
@@ -117,26 +147,28 @@ class Stream:
 
     # --- the bridge follows demand
 
+    @property
+    def _watched(self) -> bool:
+        """Somebody watches by WebRTC."""
+        vp8 = self._video_vp8
+        return bool(self.audio.subscriptions or self.video.subscriptions or (vp8 is not None and vp8.subscriptions))
+
     def _wanted(self) -> bool:
         if self.native == "live":
-            return bool(self.audio.subscriptions or self.video.subscriptions)
+            return self._watched
         if self.native == "rtp":
             return bool(self.live.readers)
         return False
 
     def _demand_changed(self, _more: bool) -> None:
         if self._wanted():
-            if self._linger is not None:
-                self._linger.cancel()
-                self._linger = None
+            self._linger.cancel()
             if self._bridge is None:
                 self._start_bridge()
-        elif self._bridge is not None and self._linger is None:
-            loop = asyncio.get_running_loop()
-            self._linger = loop.call_later(self._owner.bridge_config.linger_s, self._linger_over)
+        elif self._bridge is not None:
+            self._linger.start()
 
     def _linger_over(self) -> None:
-        self._linger = None
         if not self._wanted():
             self._stop_bridge("nobody listens")
 
@@ -158,27 +190,83 @@ class Stream:
         log.info("[%s] bridge %s started", self.id, self.bridging)
 
     def _stop_bridge(self, reason: str) -> None:
-        if self._linger is not None:
-            self._linger.cancel()
-            self._linger = None
+        self._linger.cancel()
         bridge, self._bridge = self._bridge, None
         if bridge is not None:
             log.info("[%s] bridge stopped: %s", self.id, reason)
             self._owner.tasks.start(bridge.stop(), f"stop bridge of {self.id}")
+
+    # --- VP8 for viewers without H.264
+
+    @property
+    def makes_vp8(self) -> bool:
+        """The operator lets H.264 be transcoded for viewers that cannot decode it."""
+        return self._owner.bridge_config.to_vp8
+
+    @property
+    def video_vp8(self) -> Publication:
+        """The same picture in VP8 with the same times, while `video` is H.264. Made when it is asked for first."""
+        if self._video_vp8 is None:
+            self._video_vp8 = Publication("video", self.id, self._owner.rtc_config)
+            self._video_vp8.demand = self._vp8_demand_changed
+        return self._video_vp8
+
+    @property
+    def transcodes_to_vp8(self) -> bool:
+        return self._to_vp8 is not None
+
+    def show_vp8(self, subscription: Subscription, codec: Codec, now: float) -> bool:
+        """Switch a viewer of `video` that cannot take `codec` to VP8; False: that is no help, or not allowed.
+
+        It comes back by itself when the publisher's codec is no longer H.264.
+        """
+        if codec is not Codec.H264 or not self.makes_vp8 or Codec.VP8 not in subscription.payload_types:
+            return False
+        subscription.switch(self.video_vp8, now)
+        return True
+
+    def _vp8_demand_changed(self, more: bool) -> None:
+        self._demand_changed(more)  # of RTMP the H.264 packets are made only while they are wanted
+        if not self.video_vp8.subscriptions:
+            self._vp8_linger.start()
+            return
+        self._vp8_linger.cancel()
+        if self._to_vp8 is None:
+            self._to_vp8 = ToVp8(self.video, self.video_vp8, self._owner.pool)
+            self._to_vp8.notice = self._notice
+            self._to_vp8.other_codec = self._leave_vp8
+            self._to_vp8.start()
+            log.info("[%s] bridge to_vp8 started", self.id)
+
+    def _vp8_linger_over(self) -> None:
+        if not self.video_vp8.subscriptions:
+            self._stop_vp8("nobody watches")
+
+    def _stop_vp8(self, reason: str) -> None:
+        self._vp8_linger.cancel()
+        bridge, self._to_vp8 = self._to_vp8, None
+        if bridge is not None:
+            log.info("[%s] bridge to_vp8 stopped: %s", self.id, reason)
+            self._owner.tasks.start(bridge.stop(), f"stop VP8 of {self.id}")
+
+    def _leave_vp8(self) -> None:
+        """The publisher sends another codec than H.264: its viewers take that, or are told that they cannot."""
+        if self._video_vp8 is not None and self.video.codec is not Codec.H264:
+            for subscription in list(self._video_vp8.subscriptions):
+                subscription.switch(self.video, self._owner.clock())
 
     def _notice(self, text: str) -> None:
         log.warning("[%s] %s", self.id, text)
         self.events.emit("notice", text)
 
     def idle(self) -> bool:
-        return self.publisher is None and not (
-            self.live.readers or self.audio.subscriptions or self.video.subscriptions
-        )
+        return self.publisher is None and not (self.live.readers or self._watched)
 
     def close(self, reason: str) -> None:
         """Let go of everything; readers are told that the stream has ended."""
         publisher, self.publisher, self.native = self.publisher, None, None
         self._stop_bridge(reason)
+        self._stop_vp8(reason)
         if publisher is not None:
             publisher.replaced(reason)
         self.live.close(reason)

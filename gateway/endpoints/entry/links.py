@@ -19,10 +19,10 @@ from gateway.base.tasks import Tasks
 from gateway.endpoints.entry.admission import Entry
 from gateway.endpoints.entry.grants import PushGrant
 from gateway.endpoints.entry.publishing import Publishing
+from gateway.endpoints.entry.words import cannot_take
 from gateway.media.rtc.peer import DownPeer, DtlsCertificate, InboundTrack, PeerState, Slot, UpPeer
 from gateway.media.rtc.udp_mux import UdpMux
 from gateway.media.sfu.feedback import Inbound, Outbound
-from gateway.media.sfu.publication import Publication
 from gateway.media.sfu.subscription import Subscription
 from gateway.media.streams import Stream, Streams
 from gateway.rooms.room import StreamKind
@@ -284,9 +284,10 @@ class TrackKey:
 class _Track:
     """A wish, the section that was made for it, and the subscription once the client has agreed."""
 
-    def __init__(self, key: TrackKey, publication: Publication, slot: Slot) -> None:
+    def __init__(self, key: TrackKey, stream: Stream, slot: Slot) -> None:
         self.key = key
-        self.publication = publication
+        self.stream = stream
+        self.publication = stream.video if key.kind == "video" else stream.audio
         self.slot = slot
         self.subscription: Subscription | None = None
 
@@ -300,8 +301,8 @@ class Viewer:
     def paused(self, key: TrackKey, paused: bool) -> None:
         """The picture is held back, or goes on."""
 
-    def unsupported(self, key: TrackKey, codec: Codec | None) -> None:
-        """The client cannot take what is published (None: none of our codecs)."""
+    def unsupported(self, key: TrackKey, text: str) -> None:
+        """The client cannot take what is published; `text` says so to people, with the cure."""
 
     def ended(self, reason: str) -> None:
         """The connection has died by itself."""
@@ -332,20 +333,19 @@ class DownLink:
     @property
     def tracks(self) -> dict[TrackKey, str]:
         """The wishes, with the id of the stream of each."""
-        return {key: track.publication.name for key, track in self._tracks.items()}
+        return {key: track.stream.id for key, track in self._tracks.items()}
 
     # --- we offer
 
     def add(self, key: TrackKey, stream: Stream) -> None:
         """Wish for a track. Nothing happens if it is wished for already. Raises TooMany."""
-        publication = stream.video if key.kind == "video" else stream.audio
         old = self._tracks.get(key)
         self._used = True
         if old is not None:
-            if old.publication is publication:
+            if old.stream is stream:
                 return
             self.remove(key)
-        self._tracks[key] = _Track(key, publication, self.peer.add(key.kind, stream.id))
+        self._tracks[key] = _Track(key, stream, self.peer.add(key.kind, stream.id))
         self._plan_offer()
 
     def remove(self, key: TrackKey) -> None:
@@ -399,7 +399,7 @@ class DownLink:
         for slot in self.peer.slots:
             key = TrackKey(user_id, StreamKind.MAIN, slot.kind)
             if key not in self._tracks and key not in self._dropped:
-                self._tracks[key] = _Track(key, stream.video if slot.kind == "video" else stream.audio, slot)
+                self._tracks[key] = _Track(key, stream, slot)
         self._agreed()
         return answer
 
@@ -422,7 +422,7 @@ class DownLink:
             elif track.subscription is not None:
                 self._unsubscribe(track)
             elif not track.slot.payload_types:
-                self._viewer.unsupported(track.key, None)
+                self._unsupported(track, None)
         self.outbound.ready(now)
 
     def _subscribe(self, track: _Track, now: float) -> None:
@@ -437,9 +437,15 @@ class DownLink:
             extension=slot.extension,
         )
         subscription.on_paused = lambda paused: viewer.paused(key, paused)
-        subscription.on_unsupported = lambda codec: viewer.unsupported(key, codec)
+        subscription.on_unsupported = lambda codec: self._unsupported(track, codec)
         track.subscription = subscription
         self.outbound.add(subscription, now)
+
+    def _unsupported(self, track: _Track, codec: Codec | None) -> None:
+        """Show it in another codec, else say in words that it cannot be shown."""
+        key, stream, subscription = track.key, track.stream, track.subscription
+        if codec is None or subscription is None or not stream.show_vp8(subscription, codec, self._rtc.clock()):
+            self._viewer.unsupported(key, cannot_take(key.user_id, key.kind, codec, makes_vp8=stream.makes_vp8))
 
     def _unsubscribe(self, track: _Track) -> None:
         if track.subscription is not None:

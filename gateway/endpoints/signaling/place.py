@@ -14,7 +14,6 @@ from gateway.media.streams import Stream
 from gateway.rooms.privileges import Privilege
 from gateway.rooms.room import Member, StreamKind
 from gateway.wire import signaling as wire
-from gateway.wire.frame import Codec
 
 Tell = Callable[[wire.ServerMessage], None]
 
@@ -136,10 +135,7 @@ class Place(Viewer):
     def paused(self, key: TrackKey, paused: bool) -> None:
         self._say(wire.Paused(key.user_id, _name(key.stream), key.kind, paused))
 
-    def unsupported(self, key: TrackKey, codec: Codec | None) -> None:
-        what = "any codec that this server sends" if codec is None else codec.value
-        does = "show" if key.kind == "video" else "play"
-        text = f"this browser cannot {does} {what}; the {key.kind} of {key.user_id} is missing here"
+    def unsupported(self, key: TrackKey, text: str) -> None:
         self._say(wire.Notice(key.user_id, _name(key.stream), text))
 
     def ended(self, reason: str) -> None:

@@ -93,6 +93,10 @@ class Numbering:
         self._stamp, self._stamped_at = stamp, now
         return ours, stamp, True
 
+    def source_seq(self, number: int) -> int:
+        """Return the source's 16-bit number of a recent packet of ours. What was left out since then moves it."""
+        return (self._newest - (self._assigned - number)) & 0xFFFF
+
     def timestamp_at(self, now: float) -> int | None:
         """Return the timestamp, in our numbers, that media made at `now` would have; None before the first packet."""
         if self._stamp is None:

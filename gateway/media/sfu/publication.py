@@ -81,6 +81,8 @@ class Publication:
         self.history: History[MediaPacket] = History((config or RtcConfig()).history_s)
         self.demand: Callable[[bool], None] | None = None
         self.keep_gop = False
+        self.ntp_offset = 0
+        """Distance of the source's clock to ours (64-bit NTP), as its last report gave it."""
         self.emitted = -1
         """Newest of our numbers that was given to subscriptions."""
         self.given = (0, 0)
@@ -347,7 +349,8 @@ class Publication:
         subscription.codec_changed(self.codec)
         if len(self.subscriptions) == 1 and self.demand is not None:
             self.demand(True)
-        self.begin(subscription, now)
+        if subscription in self.subscriptions:  # not if it has switched over, because it cannot take our codec
+            self.begin(subscription, now)
 
     def unsubscribe(self, subscription: Subscription, now: float) -> None:
         """Remove a viewer; nothing happens if it is not one."""
@@ -455,14 +458,36 @@ class Publication:
 
     # --- taps
 
-    def add_tap(self, tap: Tap, now: float) -> None:
-        """Let `tap` see everything from now on. It is told the current source and its last report at once."""
+    def add_tap(self, tap: Tap, now: float, *, kept: bool = False) -> None:
+        """Let `tap` see everything from now on. It is told the current source and its last report at once.
+
+        `kept`: then it gets the kept pictures too, in one call and as the source sent them.
+        """
         self._taps = [*self._taps, tap]
         if self.live and self.codec is not None:
             tap.on_source(self.codec, now)
             if self._raw_report is not None:
                 ntp, rtp, then = self._raw_report
                 tap.on_sender_report(ntp, rtp, then)
+            if kept and (packets := self._kept(now)):
+                tap.on_packets(packets, now)
+
+    def _kept(self, now: float) -> list[RtpPacket]:
+        """Return the kept pictures, and what of a burst still waits, in the numbers and times of the source."""
+        numbering = self._numbering
+        return [
+            RtpPacket(
+                0,
+                packet.marker,
+                numbering.source_seq(packet.seq),
+                (packet.timestamp - numbering.ts_delta) & 0xFFFFFFFF,
+                0,
+                packet.payload,
+                None,
+                now,
+            )
+            for packet in [*self._gop.packets(), *self._pending]
+        ]
 
     def remove_tap(self, tap: Tap, now: float) -> None:
         self._taps = [other for other in self._taps if other is not tap]
@@ -480,6 +505,7 @@ class Publication:
         distance of the publisher's clock to ours, one for all its tracks, so that both stay on one line.
         """
         self._raw_report = (ntp, rtp, now)
+        self.ntp_offset = ntp_offset
         self._clock.report(ntp + ntp_offset, rtp + self._numbering.ts_delta, now)
         for tap in self._taps:
             tap.on_sender_report(ntp, rtp, now)
