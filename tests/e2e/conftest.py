@@ -39,7 +39,7 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def browser(media: Path) -> AsyncIterator[Browser]:
     lacking = chromium.missing()
     if lacking:
-        pytest.skip(lacking)
+        pytest.fail(lacking)
     camera = content.write_camera(media / "camera.y4m", CAMERA, 10)
     microphone = content.write_microphone(media / "microphone.wav", CAMERA, 10)
     async with chromium.launch(camera=camera, microphone=microphone) as running:
@@ -59,7 +59,7 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gat
 def files(media: Path) -> Callable[..., Path]:
     """Give `files(maker, …)`: a content file of 30 s, made at the first call with these arguments."""
     if pusher.missing():
-        pytest.skip(str(pusher.missing()))
+        pytest.fail(str(pusher.missing()))
 
     @functools.cache
     def make(maker: Maker, kind: str = "plain") -> Path:

@@ -67,7 +67,6 @@ def test_capture_files(tmp_path: Path) -> None:
         assert (file.getframerate(), file.getnchannels(), file.getnframes()) == (48000, 1, 96000)
 
 
-@pytest.mark.skipif(bool(pusher.missing()), reason="ffmpeg is not installed")
 @pytest.mark.parametrize("x264", [None, {"preset": "veryfast", "bf": "3", "g": "30"}])
 async def test_pusher_and_player_lose_nothing_between_them(tmp_path: Path, x264: dict[str, str] | None) -> None:
     """ffmpeg to ffmpeg without a server between: what a test later finds is then the server's."""

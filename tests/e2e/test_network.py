@@ -47,7 +47,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def far_browser(network: Network, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
     if chromium.missing():
-        pytest.skip(str(chromium.missing()))
+        pytest.fail(str(chromium.missing()))
     folder = tmp_path_factory.mktemp("devices")
     camera = content.write_camera(folder / "camera.y4m", CAMERA, 10)
     microphone = content.write_microphone(folder / "microphone.wav", CAMERA, 10)

@@ -40,7 +40,7 @@ AAC = "voaacenc bitrate=64000 ! aacparse ! m."
 def need(*commands: str) -> None:
     lacking = [command for command in commands if not shutil.which(command)]
     if lacking:
-        pytest.skip(f"{', '.join(lacking)} is not installed: ./setup.sh test")
+        pytest.fail(f"{', '.join(lacking)} is not installed: ./setup.sh test")
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -213,7 +213,7 @@ async def test_firefox_and_chromium(
 ) -> None:
     """Firefox by the page, as a guest; without H.264 it sees VP8, and of H.264 it is told in words."""
     if firefox.missing():
-        pytest.skip(str(firefox.missing()))
+        pytest.fail(str(firefox.missing()))
     fox = await stack.enter_async_context(Firefox(tmp_path / "profile"))
     alice = await Member.join(browser, gateway.http, await gateway.tickets("alice", 1001), codecs=["VP8"])
     stack.push_async_callback(alice.close)

@@ -242,7 +242,7 @@ def test_ipv6_with_two_addresses_in_a_namespace() -> None:
     )
     command = ["unshare", "-rn", "sh", "-c", f'{setup} && exec "{sys.executable}" -c "$0"']
     if shutil.which("unshare") is None or subprocess.run([*command[:4], setup], capture_output=True).returncode:
-        pytest.skip("needs the right to make a network namespace (unshare -rn, iproute2)")
+        pytest.fail("needs the right to make a network namespace (unshare -rn, iproute2)")
     root = Path(__file__).parent.parent.parent
     done = subprocess.run([*command, NAMESPACE], cwd=root, capture_output=True, text=True, timeout=30)
     assert done.stdout == "replied by both\n", done.stderr
