@@ -141,7 +141,7 @@ async def test_a_browser_without_h264_sees_a_phone(peers: Callable[..., Vp8Peers
         assert (await bob.request("subscribe", userId="phone"))["kinds"] == ["audio", "video"]
         await viewer.take_offer()
         await until(lambda: len(viewer.seen) >= 30)
-        assert all(0 < b - a <= 5 for a, b in itertools.pairwise(viewer.seen)), viewer.seen
+        assert all(0 < b - a <= 25 for a, b in itertools.pairwise(viewer.seen)), viewer.seen
         assert not stream.video.subscriptions and len(stream.video_vp8.subscriptions) == 1
         assert not any(message["t"] == "notice" for message in bob.messages)
         subscription = stream.video_vp8.subscriptions[0]
@@ -210,7 +210,7 @@ async def test_whep_plays_it_or_says_why_not(to_vp8: bool) -> None:
                 track = next(item.receiver.track for item in player.getTransceivers() if item.kind == "video")
                 async with asyncio.timeout(10):
                     seen = [counter((await track.recv()).to_ndarray(format="gray")) for _ in range(20)]
-                assert all(0 < b - a <= 5 for a, b in itertools.pairwise(seen)), seen
+                assert all(0 < b - a <= 25 for a, b in itertools.pairwise(seen)), seen
             else:
                 assert status == 406 and "cannot show H264" in text and "no_common_codec" in text
                 assert not world.whip.sessions and not world.rtc.downs
