@@ -29,7 +29,7 @@ from gateway.base.errors import ConfigError
 from gateway.base.tasks import Tasks
 from gateway.endpoints.chat import Chat
 from gateway.endpoints.cors import Access
-from gateway.endpoints.entry import Entry, Ports, Tickets, Urls
+from gateway.endpoints.entry import Entry, IceServers, Ports, Tickets, Urls
 from gateway.endpoints.entry.links import WebRtc
 from gateway.endpoints.http_flv import HttpFlv
 from gateway.endpoints.metrics import Metrics
@@ -135,6 +135,7 @@ class Gateway:
             url_rules=config.urls,
             random=os.urandom,
             dev=config.dev,
+            ice_servers=IceServers(config.rtc, wall),
         )
         rtmp = RtmpServer(dataclasses.replace(config.rtmp, listen=rtmp_listen), config.live, self.entry, self.streams)
         try:

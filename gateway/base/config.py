@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import re
 import tomllib
 import types
 import typing
@@ -86,6 +87,8 @@ class RtcConfig:
     history_s: float = 1.5
     playout_delay_ms: tuple[int, int] = (0, 400)
     max_bitrate_kbps: int = 2500
+    ice_servers: tuple[str, ...] = ()
+    turn_secret: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -294,6 +297,9 @@ def _validate(config: Config) -> None:
             ipaddress.ip_address(text)
         except ValueError:
             raise ConfigError(f"rtc.public_addresses: {text!r} is not an IP address") from None
+    for text in config.rtc.ice_servers:
+        if not re.fullmatch(r"(?:stuns?|turns?):[A-Za-z0-9.\[\]:_-]+(?:\?transport=(?:udp|tcp))?", text):
+            raise ConfigError(f"rtc.ice_servers: {text!r} is not like stun:HOST:PORT or turn:HOST:PORT?transport=tcp")
     for name, url, schemes in (
         ("public.http", config.public.http, ("http://", "https://")),
         ("public.rtmp", config.public.rtmp, ("rtmp://", "rtmps://")),

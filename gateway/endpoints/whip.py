@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from aiohttp import hdrs, web
+from multidict import CIMultiDict
 
 from gateway.base.clock import Clock, monotonic
 from gateway.base.errors import (
@@ -144,7 +145,7 @@ class Whip:
                 self.entry.leave(member, "left")
             raise
         session.user_id, session.member = user_id, member
-        return self._created(request, session, answer, f"publishes as {user_id}")
+        return self._created(session, answer, user_id, f"publishes as {user_id}")
 
     def _open_up(self, bearer: bytes, offer: str, plan: Mapping[str, PushGrant]) -> tuple[_Session, str]:
         session = self._make_session(bearer, offer)
@@ -190,7 +191,7 @@ class Whip:
         except BaseException:
             session.down.close()
             raise
-        return self._created(request, session, answer, f"{ticket.user_id} plays {publisher}")
+        return self._created(session, answer, ticket.user_id, f"{ticket.user_id} plays {publisher}")
 
     def _ticket(self, request: web.Request) -> tuple[bytes, RoomTicket]:
         """Verify the bearer of a POST, for the room of the path. Raises BadTicket, BadRequest."""
@@ -208,17 +209,21 @@ class Whip:
     def _etag(self) -> str:
         return f'"{self.entry.random(8).hex()}"'
 
-    def _created(self, request: web.Request, session: _Session, answer: str, what: str) -> web.Response:
+    def _created(self, session: _Session, answer: str, user_id: str, what: str) -> web.Response:
         self.sessions[session.id] = session
         self.opened += 1
         kind = "whip" if session.up is not None else "whep"
         self._log.info("%s %s: %s", kind, session.id[:8], what)
-        headers = {
-            hdrs.LOCATION: f"/{kind}/s/{session.id}",
-            hdrs.ETAG: session.etag,
-            "Accept-Patch": FRAGMENT,
-            hdrs.CACHE_CONTROL: "no-store",
-        }
+        headers = CIMultiDict(
+            {
+                hdrs.LOCATION: f"/{kind}/s/{session.id}",
+                hdrs.ETAG: session.etag,
+                "Accept-Patch": FRAGMENT,
+                hdrs.CACHE_CONTROL: "no-store",
+            }
+        )
+        for server in self.entry.ice_servers.for_user(user_id):
+            headers.add(hdrs.LINK, server.link())
         return web.Response(status=201, text=answer, content_type=SDP, headers=headers)
 
     # --- a session

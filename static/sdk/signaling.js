@@ -39,6 +39,8 @@ export class Signaling {
   /** @type {Message | null} what `enter` carries, without `resume` */
   #ticket = null;
   #resumeToken = '';
+  /** @type {RTCIceServer[]} the operator's STUN and TURN servers */
+  iceServers = [];
   /** @type {SignalingState} */
   #state = 'closed';
   /** @type {(() => void) | null} */
@@ -170,6 +172,7 @@ export class Signaling {
       throw error;
     }
     this.#resumeToken = entered.resume ?? '';
+    this.iceServers = Array.isArray(entered.iceServers) ? entered.iceServers : [];
     this.#handlers.onEntered(entered, again);
     this.#setState('open');
     return entered;

@@ -33,7 +33,7 @@ from gateway.base.config import (
 )
 from gateway.endpoints.chat import Chat
 from gateway.endpoints.cors import Access
-from gateway.endpoints.entry import Entry, Ports, Tickets, Urls
+from gateway.endpoints.entry import Entry, IceServers, Ports, Tickets, Urls
 from gateway.endpoints.entry.links import WebRtc
 from gateway.endpoints.metrics import Metrics
 from gateway.endpoints.room_api import RoomApi
@@ -86,6 +86,7 @@ class World:
         static: Path = STATIC,
         refuse_duplicates: bool = False,
         more_routes: tuple[web.RouteDef, ...] = (),
+        rtc_config: RtcConfig | None = None,
     ) -> None:
         self.clock = Clock()
         self.wall = time.time
@@ -93,7 +94,7 @@ class World:
         rooms = rooms or RoomsConfig()
         urls = urls or UrlsConfig()
         self.http = http or HttpConfig(listen=Address("127.0.0.1", 0))
-        rtc_config = RtcConfig(listen=Address("127.0.0.1", 0))
+        rtc_config = rtc_config or RtcConfig(listen=Address("127.0.0.1", 0))
         self.directory = Directory(rooms, {app.sdk_app_id: app.bizid for app in apps})
         self.streams = Streams(
             CodecPool(1),
@@ -115,6 +116,7 @@ class World:
             url_rules=urls,
             random=secrets.token_bytes,
             clock=self.clock,
+            ice_servers=IceServers(rtc_config, self.wall),
         )
         self.mux = UdpMux(rtc_config)
         self.rtc = WebRtc(self.mux, DtlsCertificate.generate(), self.streams, self.entry, self.clock)

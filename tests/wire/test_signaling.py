@@ -236,6 +236,7 @@ SENT: list[tuple[s.ServerMessage, dict[str, Any]]] = [
             members=(BOB,),
             streams=(STREAM,),
             urls={"push": "rtmp://x"},
+            ice_servers=({"urls": ["stun:s.example.com"]},),
         ),
         {
             "re": 1,
@@ -256,6 +257,7 @@ SENT: list[tuple[s.ServerMessage, dict[str, Any]]] = [
             "members": [{"userId": "bob", "nick": "Bob", "role": "anchor"}],
             "streams": [STREAM_JSON],
             "urls": {"push": "rtmp://x"},
+            "iceServers": [{"urls": ["stun:s.example.com"]}],
         },
     ),
 ]

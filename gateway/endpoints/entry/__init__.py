@@ -2,6 +2,7 @@
 
 from gateway.endpoints.entry.admission import Entry
 from gateway.endpoints.entry.grants import PlayGrant, PlayItem, PushGrant
+from gateway.endpoints.entry.ice_servers import IceServers
 from gateway.endpoints.entry.publishing import Publishing
 from gateway.endpoints.entry.tickets import Tickets
 from gateway.endpoints.entry.urls import Bases, PlayForm, Ports, Urls
@@ -10,6 +11,7 @@ from gateway.media.live.stream import Start
 __all__ = [
     "Bases",
     "Entry",
+    "IceServers",
     "PlayForm",
     "PlayGrant",
     "PlayItem",

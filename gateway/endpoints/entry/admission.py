@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping
 from typing import Final
 from weakref import WeakKeyDictionary
 
-from gateway.base.clock import Clock, monotonic
-from gateway.base.config import UrlsConfig
+from gateway.base.clock import Clock, monotonic, wall
+from gateway.base.config import RtcConfig, UrlsConfig
 from gateway.base.errors import BadRequest, NoSuchStream, NotPermitted, Refused
 from gateway.endpoints.entry.grants import PlayGrant, PlayItem, PushGrant, push_grant
+from gateway.endpoints.entry.ice_servers import IceServers
 from gateway.endpoints.entry.publishing import SELF_MADE, LiveWatch, Publishing
 from gateway.endpoints.entry.tickets import Tickets
 from gateway.endpoints.entry.urls import Bases, PlayForm, Urls
@@ -44,6 +45,7 @@ class Entry:
         random: Callable[[int], bytes],
         clock: Clock = monotonic,
         dev: bool = False,
+        ice_servers: IceServers | None = None,
     ) -> None:
         self.tickets = tickets
         self.urls = urls
@@ -51,6 +53,7 @@ class Entry:
         self.streams = streams
         self.policies = policies
         self.dev = dev
+        self.ice_servers = ice_servers or IceServers(RtcConfig(), wall)
         self.clock = clock
         self.random = random
         self._open_play = url_rules.open_play

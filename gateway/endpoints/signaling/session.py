@@ -173,6 +173,7 @@ class Session:
             members=tuple(wire.MemberView(other.user_id, other.nick, _role_of(other.privileges)) for other in others),
             streams=views,
             urls=self._own_urls(member),
+            ice_servers=tuple(server.json() for server in entry.ice_servers.for_user(member.user_id)),
         )
 
     def _own_urls(self, member: Member) -> dict[str, str]:

@@ -52,6 +52,7 @@ class Entered:
     members: tuple[MemberView, ...]
     streams: tuple[StreamView, ...]
     urls: Mapping[str, str]
+    ice_servers: tuple[Mapping[str, object], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -244,6 +245,7 @@ def _entered(m: Entered) -> dict[str, object]:
         "members": [_member(view) for view in m.members],
         "streams": [_stream(view) for view in m.streams],
         "urls": dict(m.urls),
+        "iceServers": [dict(server) for server in m.ice_servers],
     }
 
 
