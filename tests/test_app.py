@@ -93,6 +93,7 @@ def test_dev_prints_three_things_that_work_and_stops_in_time(served: Served) -> 
     assert get(base + "readyz")[0] == 200
     assert get(base + "metrics")[0] == 401
     assert get(play.replace("txSecret=", "txSecret=0"))[0] == 401
+    assert get(play.replace(".flv", ".m3u8"))[0] == 404
     assert served.stop() < 3
 
 
