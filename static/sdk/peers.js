@@ -116,7 +116,7 @@ export class UpPeer {
   build(sent) {
     this.#drop();
     if (sent) this.#sent = new Map(sent.map((one) => [`${one.stream}/${one.kind}`, one]));
-    this.#connection = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
+    this.#connection = new RTCPeerConnection({ bundlePolicy: 'max-bundle', iceServers: this.#signaling.iceServers });
     this.#watch = new Watch(this.#connection, {
       restart: () => this.restart(),
       rebuild: () => this.build().catch((error) => this.#trouble(error)),
@@ -133,7 +133,7 @@ export class UpPeer {
     if (connection !== this.#connection) return;
     this.#anchored = true;
     if (!this.#sent.size) return;
-    for (const sent of this.#sent.values()) this.#attach(sent);
+    for (const sent of this.#sent.values()) await this.#attach(sent);
     await this.#negotiate();
   }
 
@@ -153,7 +153,7 @@ export class UpPeer {
         await section.sender.replaceTrack(sent.track);
         await this.setActive(sent.stream, sent.kind, sent.active);
       } else {
-        this.#attach(sent);
+        await this.#attach(sent);
         await this.#negotiate();
       }
     } catch (error) {
@@ -222,13 +222,14 @@ export class UpPeer {
   }
 
   /** @param {Sent} sent */
-  #attach(sent) {
+  async #attach(sent) {
     const key = `${sent.stream}/${sent.kind}`;
     const connection = /** @type {RTCPeerConnection} */ (this.#connection);
     const used = this.#sections.get(key);
     if (used) {
       used.direction = 'sendonly';
-      void used.sender.replaceTrack(sent.track);
+      await used.sender.replaceTrack(sent.track);
+      await this.setActive(sent.stream, sent.kind, sent.active);
       return;
     }
     /** @type {RTCRtpEncodingParameters} */
@@ -396,7 +397,7 @@ export class DownPeer {
   }
 
   #make() {
-    const connection = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
+    const connection = new RTCPeerConnection({ bundlePolicy: 'max-bundle', iceServers: this.#signaling.iceServers });
     this.#watch = new Watch(connection, {
       restart: () => this.restart(),
       rebuild: () => this.rebuild(),

@@ -27,6 +27,8 @@ export class Sources {
   #on;
   /** @type {Map<Source, Local>} */
   #local = new Map();
+  /** @type {Set<Source>} what the server and the others take to be muted; outlives a stopped track */
+  #toldMuted = new Set();
 
   /**
    * @param {import('./peers.js').UpPeer} up
@@ -56,7 +58,7 @@ export class Sources {
    */
   async start(source, local) {
     this.#local.set(source, local);
-    if (local.mute) local.track.enabled = false;
+    local.track.enabled = !local.mute;
     this.#watch(source, local.track);
     if (!local.publish) return;
     try {
@@ -124,7 +126,9 @@ export class Sources {
 
   /** The server may have forgotten what is muted. */
   async resendMutes() {
-    for (const [source, local] of this.#local) if (local.publish && local.mute) await this.#tellMute(source, true);
+    for (const [source, local] of this.#local) {
+      if (local.publish && (local.mute || this.#toldMuted.has(source))) await this.#tellMute(source, local.mute);
+    }
   }
 
   close() {
@@ -138,7 +142,7 @@ export class Sources {
   async #publish(source, local) {
     if (!this.#on.isIn()) return; // when the room is entered
     await this.#up.send(sent(source, local));
-    if (local.mute) await this.#tellMute(source, true);
+    if (local.mute !== this.#toldMuted.has(source)) await this.#tellMute(source, local.mute);
   }
 
   /** @param {Source} source */
@@ -153,7 +157,10 @@ export class Sources {
    * @param {boolean} muted
    */
   async #tellMute(source, muted) {
-    if (this.#on.isIn()) await this.#on.mute(...PLACES[source], muted).catch(() => undefined); // told again with the stream
+    if (!this.#on.isIn()) return; // with the stream, when the room is entered
+    if (muted) this.#toldMuted.add(source);
+    else this.#toldMuted.delete(source);
+    await this.#on.mute(...PLACES[source], muted).catch(() => undefined);
   }
 
   /**

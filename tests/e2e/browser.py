@@ -144,12 +144,13 @@ class Member:
     async def sees(
         self, user: str, maker: Maker, *, sound: bool = True, timeout: float = 15.0, stream: str = "main"
     ) -> dict[str, Any]:
-        """Wait until the last seconds of `user` hold the pictures and the tone of `maker`; return that report."""
+        """Wait until what came from `user` since this call (2 s at most) is the pictures and tone of `maker`."""
         report: dict[str, Any] = {}
+        began = time.monotonic()
 
         async def good() -> bool:
             nonlocal report
-            report = await self.report(user, 2.0, stream)
+            report = await self.report(user, min(2.0, time.monotonic() - began), stream)
             pictures = report["frames"] >= maker.fps and report["last"] == maker.ident
             return pictures and (not sound or abs(report["tone"] - maker.tone) <= 12)
 

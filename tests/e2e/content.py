@@ -216,7 +216,7 @@ class Reading:
 
     def skews_ms(self) -> list[float]:
         beep_times = [start + self.sound_start for start in beeps(self.samples)]
-        return [round(1000 * skew, 1) for skew in skews(flashes(self.pictures), beep_times)]
+        return [round(1000 * float(skew), 1) for skew in skews(flashes(self.pictures), beep_times)]
 
     def frequency(self) -> float:
         return frequency(self.samples)

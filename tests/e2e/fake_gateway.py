@@ -13,6 +13,8 @@ from aiohttp import WSMsgType, web
 from aiortc import RTCPeerConnection, RTCSessionDescription
 from aiortc.contrib.media import MediaRelay
 
+from tests.e2e.browser import until
+
 STATIC = Path(__file__).resolve().parent.parent.parent / "static"
 
 
@@ -22,8 +24,6 @@ class FakeGateway:
     def __init__(self) -> None:
         self.log: list[dict[str, Any]] = []
         self.refuse: dict[str, dict[str, Any]] = {}
-        self.down_for_s = 0.0
-        self.kept: list[str] = []
         self.socket: web.WebSocketResponse | None = None
         self.up: RTCPeerConnection | None = None
         self.down: RTCPeerConnection | None = None
@@ -91,6 +91,12 @@ class FakeGateway:
 
     async def _enter(self, message: dict[str, Any]) -> dict[str, Any]:
         self.entries += 1
+        # Nothing is kept over an entry: both connections are to be made anew, and everything asked for again.
+        if self.down is not None:
+            await self.down.close()
+        self.down = None
+        self.tracks.clear()
+        self.wanted: set[str] = set()
         stream = {"userId": "echo", "stream": "main", "audio": True, "video": True, "audioMuted": False}
         return {
             "t": "entered",
@@ -103,7 +109,7 @@ class FakeGateway:
             "resume": f"token{self.entries}",
             "resumeMs": 15000,
             "resumed": "resume" in message,
-            "kept": self.kept if "resume" in message else [],
+            "kept": [],
             "time": 0,
             "dev": True,
             "members": [{"userId": "echo", "nick": "Echo", "role": "anchor"}],
@@ -119,11 +125,16 @@ class FakeGateway:
             self.up = RTCPeerConnection()
             self.up.on("track", lambda track: self.tracks.__setitem__(track.kind, track))
             self._fingerprint = fingerprint
+        else:
+            # aiortc never starts receivers that are added while its DTLS handshake runs.
+            up = self.up
+            await until(lambda: up.connectionState == "connected", 5, "the up connection does not come up")
         await self.up.setRemoteDescription(RTCSessionDescription(message["sdp"], "offer"))
         await self.up.setLocalDescription(await self.up.createAnswer())
         return {"sdp": self.up.localDescription.sdp}
 
     async def _subscribe(self, message: dict[str, Any]) -> dict[str, Any]:
+        self.wanted |= set(message["kinds"])
         return {"kinds": message["kinds"]}
 
     async def _unsubscribe(self, _: dict[str, Any]) -> None:
@@ -152,11 +163,10 @@ class FakeGateway:
         return {}
 
     async def _offer(self) -> None:
-        wanted = {kind for request in self.requests("subscribe") for kind in request["kinds"]}
         if self.down is None:
             self.down = RTCPeerConnection()
             self.sent: set[str] = set()
-        missing = (wanted & self.tracks.keys()) - self.sent
+        missing = (self.wanted & self.tracks.keys()) - self.sent
         if not missing:
             return
         for kind in sorted(missing):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import statistics
 import time
 from pathlib import Path
 
@@ -39,14 +40,19 @@ async def play(url: str, seconds: float, folder: Path, *, timeout: float = 25.0)
     return await asyncio.to_thread(content.read_file, path)
 
 
-async def plays(url: str, maker: Maker, folder: Path, *, seconds: float = 3.0, timeout: float = 30.0) -> Reading:
-    """Play until a recording of `seconds` holds pictures and tone of `maker`; return it."""
+async def plays(
+    url: str, maker: Maker, folder: Path, *, seconds: float = 3.0, timeout: float = 30.0, skew_ms: float | None = None
+) -> Reading:
+    """Play until a recording of `seconds` holds pictures and tone of `maker`; return it.
+
+    With `skew_ms` flash and beep of a recording must also be no farther apart, by the median of its flashes.
+    """
     deadline = time.monotonic() + timeout
     while True:
         trouble = ""
         try:
             reading = await play(url, seconds, folder, timeout=seconds + 12)
-            trouble = wrong(reading, maker, seconds)
+            trouble = wrong(reading, maker, seconds) or out_of_step(reading, skew_ms)
             if not trouble:
                 return reading
         except (AssertionError, OSError) as error:
@@ -64,3 +70,11 @@ def wrong(reading: Reading, maker: Maker, seconds: float) -> str:
     if abs(reading.frequency() - maker.tone) > 12:
         return f"tone of {reading.frequency():.0f} Hz"
     return ""
+
+
+def out_of_step(reading: Reading, limit_ms: float | None) -> str:
+    """Say in words how far flash and beep are apart; "" if within `limit_ms`, or if there is no limit."""
+    skews = reading.skews_ms()
+    if limit_ms is None or (skews and abs(statistics.median(skews)) <= limit_ms):
+        return ""
+    return f"beep minus flash: {skews} ms"

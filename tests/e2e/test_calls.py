@@ -6,7 +6,6 @@ Content is checked, latency is not: these run on whatever machine there is.
 from __future__ import annotations
 
 import asyncio
-import statistics
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from itertools import pairwise
@@ -28,11 +27,6 @@ BOB = Maker(ident=11, tone=440)
 PHONE = Maker(ident=21, tone=880)
 TABLET = Maker(ident=42, tone=1100)
 SKEW_MS = 40
-
-
-def check_skew(skews: list[float]) -> None:
-    assert skews, "no flash with a beep was seen"
-    assert abs(statistics.median(skews)) <= SKEW_MS, skews
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -83,14 +77,15 @@ async def test_browser_and_browser(browser: Browser, gateway: Gateway, stack: As
         await member.in_step(user, SKEW_MS)
         report = await member.report(user, 4)
         assert report["unreadable"] <= 3
-        assert all(0 < b - a < 15 for a, b in pairwise(report["counters"]))
+        assert all(a <= b for a, b in pairwise(report["counters"])), "pictures run back"
 
     # Mute and camera off are seen by the other side, and undone.
     await bob.call("trtc.updateLocalAudio({ mute: true })")
     await until(lambda: alice.events("remote-audio-unavailable"), 5)
     await bob.call("trtc.updateLocalAudio({ mute: false })")
-    await bob.call("trtc.stopLocalVideo()")
+    await bob.call("trtc.updateLocalVideo({ mute: true })")
     await until(lambda: alice.events("remote-video-unavailable"), 5)
+    await bob.call("trtc.stopLocalVideo()")
     track = "{ videoTrack: probe.peers.me.source.video.clone() }"
     await bob.call(f"trtc.startLocalVideo({{ option: {track} }})")
     await alice.sees("bob", BOB)
@@ -111,13 +106,11 @@ async def test_browser_and_rtmp(
     await until(listed, 10, "alice is not in the list of get_push_url", 0.5)
     await push(stack, gateway, "phone", 2002, files(PHONE))
     room = await alice.call("trtc.getRoom()")
-    rtmp, flv, report = await asyncio.gather(
-        player.plays(others["alice"], ALICE, tmp_path, seconds=5),
-        player.plays(room["urls"]["flv"], ALICE, tmp_path, seconds=5),
+    _, _, report = await asyncio.gather(
+        player.plays(others["alice"], ALICE, tmp_path, seconds=4, skew_ms=SKEW_MS),
+        player.plays(room["urls"]["flv"], ALICE, tmp_path, seconds=4, skew_ms=SKEW_MS),
         alice.sees("phone", PHONE),
     )
-    check_skew(rtmp.skews_ms())
-    check_skew(flv.skews_ms())
     assert report["unreadable"] <= 3
     await alice.in_step("phone", SKEW_MS)
 
@@ -155,14 +148,12 @@ async def test_twelve_flows(
         member.sees(user, makers[user], timeout=30) for member in (alice, bob) for user in makers if user != member.user
     ]
     flows_rtmp = [
-        player.plays(url, makers[user], tmp_path, seconds=4, timeout=30)
+        player.plays(url, makers[user], tmp_path, seconds=4, timeout=30, skew_ms=SKEW_MS)
         for others in urls.values()
         for user, url in others.items()
     ]
     assert len(flows) + len(flows_rtmp) == 12
-    _, readings = await asyncio.gather(asyncio.gather(*flows), asyncio.gather(*flows_rtmp))
-    for reading in readings:
-        check_skew(reading.skews_ms())
+    await asyncio.gather(*flows, *flows_rtmp)
 
 
 async def test_vp8_only_browser_to_rtmp(
@@ -171,8 +162,7 @@ async def test_vp8_only_browser_to_rtmp(
     alice = await join(stack, browser, gateway, "alice", 2005, codecs=["VP8"])
     await alice.send(ALICE)
     room = await alice.call("trtc.getRoom()")
-    reading = await player.plays(room["urls"]["rtmp"], ALICE, tmp_path, seconds=4)
-    check_skew(reading.skews_ms())
+    await player.plays(room["urls"]["rtmp"], ALICE, tmp_path, seconds=4, skew_ms=SKEW_MS)
 
 
 async def test_b_frames_to_browser(

@@ -102,12 +102,13 @@ class AiortcMember:
         await self.up.setRemoteDescription(RTCSessionDescription(reply["sdp"], "answer"))
 
     async def sees(self, user: str, maker: Maker, timeout: float = 15.0) -> None:
-        """Wait until the last two seconds of `user` hold the pictures and the tone of `maker`."""
+        """Wait until what came from `user` since this call (2 s at most) is the pictures and tone of `maker`."""
         report = ""
+        began = time.monotonic()
 
         def good() -> bool:
             nonlocal report
-            since = time.monotonic() - 2
+            since = max(began, time.monotonic() - 2)
             seen = [picture for picture in self.pictures.get(user, []) if picture.time >= since]
             tone = content.frequency(self._heard(user, since))
             report = f"{len(seen)} pictures of { ({picture.ident for picture in seen}) }, {tone:.0f} Hz"
