@@ -46,7 +46,7 @@ if [ "$extra" = test ]; then
     if command -v dpkg-query >/dev/null; then
         for package in fonts-dejavu-core libgl1-mesa-dri gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
             gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav gstreamer1.0-nice gstreamer1.0-x \
-            python3-gi gir1.2-gst-plugins-bad-1.0; do
+            python3-gi gir1.2-gst-plugins-bad-1.0 libatomic1; do
             [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing="$missing $package"
         done
     fi
