@@ -241,7 +241,13 @@ def test_ipv6_with_two_addresses_in_a_namespace() -> None:
         f"ip {command} dev lo" for command in ("link set up", "addr add fd00::5/128", "addr add fd00::6/128")
     )
     # Root needs no user namespace, and may not make one inside a chroot.
-    command = ["unshare", "-n" if os.geteuid() == 0 else "-rn", "sh", "-c", f'{setup} && exec "{sys.executable}" -c "$0"']
+    command = [
+        "unshare",
+        "-n" if os.geteuid() == 0 else "-rn",
+        "sh",
+        "-c",
+        f'{setup} && exec "{sys.executable}" -c "$0"',
+    ]
     if shutil.which("unshare") is None or subprocess.run([*command[:4], setup], capture_output=True).returncode:
         pytest.fail("needs the right to make a network namespace (unshare -n, iproute2)")
     root = Path(__file__).parent.parent.parent
