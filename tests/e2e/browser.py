@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import statistics
 import time
 from collections.abc import AsyncIterator, Callable
@@ -18,7 +17,7 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from tests.e2e.content import Maker
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
+CHROMIUM = str(Path(__file__).parent.parent / "bin" / "chromium")
 PROBE = (Path(__file__).parent / "probe.js").read_text(encoding="utf-8")
 ARGUMENTS = [
     "--headless=new",
@@ -40,7 +39,7 @@ AUTOPLAY = "--autoplay-policy=no-user-gesture-required"
 
 def missing() -> str | None:
     """Return what a browser test lacks on this machine, or None."""
-    return None if Path(CHROMIUM).exists() else "chromium is not installed"
+    return None if Path("/usr/bin/chromium").exists() else "chromium is not installed"
 
 
 @asynccontextmanager

@@ -21,8 +21,7 @@ from tests.media.rtc_tools import CERTIFICATE, Echo, make_mux, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-CHROMIUM = "/usr/bin/chromium"
-"""Debian's package `chromium`."""
+CHROMIUM = str(Path(__file__).parent.parent / "bin" / "chromium")
 ARGUMENTS = [
     "--headless=new",
     "--no-sandbox",
