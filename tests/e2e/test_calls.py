@@ -175,7 +175,7 @@ async def test_b_frames_to_browser(
     await alice.in_step("phone", SKEW_MS)
     report = await alice.report("phone", 3)
     assert report["frames"] >= 2 * PHONE.fps, "B-frames make it stutter"
-    assert all(b > a for a, b in pairwise(report["counters"]))
+    assert all(b >= a for a, b in pairwise(report["counters"]))
     url = next(info["urls"]["flv"] for info in (await alice.call("trtc.getRoom()"))["streams"])
     reading = await player.plays(url, PHONE, tmp_path)
     assert reading.has_b_frames > 0, "the original has to reach players unchanged"
