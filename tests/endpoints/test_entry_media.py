@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -14,8 +13,6 @@ from gateway.endpoints.http_flv import HttpFlv
 from gateway.endpoints.rtmp import RtmpServer
 from tests.endpoints.test_signaling_media import Peers
 from tests.endpoints.world import APP, Client, World
-
-pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
 
 
 class Node:

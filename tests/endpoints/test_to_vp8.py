@@ -120,7 +120,7 @@ def allow(world: World, to_vp8: bool) -> None:
 async def phone(to_vp8: bool) -> AsyncIterator[tuple[World, Stream]]:
     """A node on which the member `phone` publishes H.264 and AAC by RTMP."""
     if shutil.which("ffmpeg") is None:
-        pytest.skip("ffmpeg is not installed")
+        pytest.fail("ffmpeg is not installed: ./setup.sh test")
     async with Node() as (world, port):
         allow(world, to_vp8)
         body = {"userID": "phone", "roomID": 1001, "userSig": world.sig("phone")}
