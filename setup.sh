@@ -61,3 +61,12 @@ if [ ! -e "$stamp" ] || [ pyproject.toml -nt "$stamp" ]; then
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".${extra:+[$extra]}"
     touch "$stamp"
 fi
+
+if [ "$extra" = test ]; then
+    modules=tests/node/node_modules
+    if [ ! -e "$modules/.installed" ] || [ tests/node/package.json -nt "$modules/.installed" ]; then
+        echo "setup: installing Node packages into tests/node (about half a minute the first time)" >&2
+        PATH="$PWD/.venv/bin:$PATH" npm --prefix tests/node ci --silent --no-audit --no-fund --ignore-scripts >&2
+        touch "$modules/.installed"
+    fi
+fi
