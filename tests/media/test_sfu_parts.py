@@ -1,4 +1,4 @@
-"""The small pure parts of the hub: bucket, meter, kept pictures, throttle of key frame requests, clock, speakers."""
+"""The small pure parts of the hub: bucket, meter, kept pictures, throttle of key frame requests, clock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from gateway.media.sfu.forward import MediaPacket
 from gateway.media.sfu.gop import Gop
 from gateway.media.sfu.keyframes import KeyframeRequests
 from gateway.media.sfu.pacer import RateMeter, TokenBucket, later_on_loop
-from gateway.media.sfu.speakers import Speakers, volume
 from gateway.wire.frame import Codec
 
 
@@ -103,35 +102,3 @@ def test_clock_before_and_after_the_first_report() -> None:
     assert line.at(6.5, 0, 90000) == ((100 << 32) + (1 << 31), 45000 - 90)
     line.shift(1000)
     assert line.at(6.5, 0, 90000) == ((100 << 32) + (1 << 31), 45000 - 90 + 1000)
-
-
-def test_speakers_change_only_for_a_reason() -> None:
-    speakers: Speakers[str] = Speakers()
-    now = 0.0
-
-    def run(seconds: float, **levels: int | None) -> list[str | None]:
-        nonlocal now
-        changes = []
-        for _ in range(round(seconds * 5)):
-            now += 0.2
-            if speakers.update(levels, now):
-                changes.append(speakers.active)
-        return changes
-
-    assert run(2, ann=127, bob=70) == []
-    assert run(1, ann=30, bob=70) == ["ann"]
-    assert run(3, ann=30, bob=28) == []  # no louder than she: they talk at once
-    assert run(0.4, ann=30, bob=10) == []  # a cough
-    assert run(2, ann=30, bob=60) == []
-    assert run(1.6, ann=40, bob=15) == ["bob"]
-    assert run(0.8, ann=80, bob=90) == []  # a pause between sentences
-    assert run(3, ann=30, bob=120) == ["ann"]
-    assert run(1, ann=None, bob=30)[-1:] in ([], ["bob"])
-    assert run(2, bob=30) in ([], ["bob"]) and speakers.active == "bob"
-    assert run(6, bob=127) == [None]
-    assert run(1, bob=20, ann=127) == ["bob"] and run(1, ann=127) == [None]
-    assert speakers.volumes == {"ann": 0}
-
-
-def test_volume_of_a_level() -> None:
-    assert [volume(level) for level in (None, 127, 90, 45, 0)] == [0, 0, 0, 50, 100]
