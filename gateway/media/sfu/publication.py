@@ -8,27 +8,18 @@ to subscriptions. One order holds everywhere behind `_emit`: history, kept GOP, 
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Literal, Protocol
 
 from gateway.base.clock import Clock, ntp64, wall
 from gateway.base.config import RtcConfig
+from gateway.media.sfu.burst import Burst
 from gateway.media.sfu.clockline import ClockLine
 from gateway.media.sfu.forward import MAX_PAYLOAD, MediaPacket, forward
 from gateway.media.sfu.gop import Gop
 from gateway.media.sfu.keyframes import KeyframeRequests
 from gateway.media.sfu.numbering import Numbering
-from gateway.media.sfu.pacer import (
-    BURST_BYTES,
-    PACE_BPS,
-    PACE_FACTOR,
-    STEP_S,
-    Later,
-    RateMeter,
-    TokenBucket,
-    later_on_loop,
-)
+from gateway.media.sfu.pacer import PACE_BPS, PACE_FACTOR, STEP_S, Later, RateMeter, later_on_loop
 from gateway.media.sfu.subscription import State, Subscription
 from gateway.wire.frame import Codec
 from gateway.wire.payload import is_keyframe
@@ -38,9 +29,6 @@ log = logging.getLogger(__name__)
 
 FRESH_S: Final = 0.3
 """A viewer that comes this soon after a key frame gets it from the history instead of asking for another."""
-
-MAX_PENDING_BYTES: Final = 4 * 1024 * 1024
-"""A paced burst beyond this is thrown away, up to the next key frame."""
 
 LEVEL_S: Final = 0.5
 """An audio level older than this says nothing."""
@@ -113,10 +101,7 @@ class Publication:
         self._requests = KeyframeRequests()
         self._request_timer = False
         self._level: tuple[int, float] | None = None
-        self._bucket = TokenBucket(PACE_BPS, BURST_BYTES)
-        self._pending: deque[MediaPacket] = deque()
-        self._pending_bytes = 0
-        self._draining = False
+        self._burst = Burst(self._emit, lambda: self.pace_bps, later)
         self._replay_timer = False
 
     # --- sources
@@ -183,13 +168,10 @@ class Publication:
         if self.kind == "audio":
             self._emit(placed, now)
             return
-        bucket = self._bucket
-        bucket.refill(now)
-        if self._pending or size > bucket.level:
-            self._hold(placed, size, now)
-        else:
-            bucket.level -= size
-            self._emit(placed, now)
+        if not self._burst.write(placed, size, now):
+            self.dropped += self._burst.clear() + len(placed)
+            self._numbering.interrupt(self.emitted)
+            self.request_keyframe(now)
 
     def _place(self, packet: RtpPacket, now: float) -> MediaPacket | None:
         """Give a packet its number and timestamp; None if subscribers do not get it."""
@@ -223,38 +205,6 @@ class Publication:
         return self._numbering.timestamp_at(now)
 
     # --- giving out
-
-    def _hold(self, packets: list[MediaPacket], size: int, now: float) -> None:
-        """A burst: let it leave at the pace, everything behind it in order."""
-        if self._pending_bytes + size > MAX_PENDING_BYTES:
-            self.dropped += len(self._pending) + len(packets)
-            self._pending.clear()
-            self._pending_bytes = 0
-            self._numbering.interrupt(self.emitted)
-            self.request_keyframe(now)
-            return
-        self._pending.extend(packets)
-        self._pending_bytes += size
-        self._drain_pending(now)
-
-    def _drain_pending(self, now: float) -> None:
-        bucket, pending = self._bucket, self._pending
-        bucket.refill(now)
-        bucket.rate_bps = self.pace_bps
-        batch: list[MediaPacket] = []
-        while pending and bucket.take(len(pending[0].payload), now):
-            packet = pending.popleft()
-            self._pending_bytes -= len(packet.payload)
-            batch.append(packet)
-        if batch:
-            self._emit(batch, now)
-        if pending and not self._draining:
-            self._draining = True
-            self._later(STEP_S, self._drain_later)
-
-    def _drain_later(self, now: float) -> None:
-        self._draining = False
-        self._drain_pending(now)
 
     @property
     def pace_bps(self) -> float:
@@ -486,7 +436,7 @@ class Publication:
                 None,
                 now,
             )
-            for packet in [*self._gop.packets(), *self._pending]
+            for packet in [*self._gop.packets(), *self._burst.waiting]
         ]
 
     def remove_tap(self, tap: Tap, now: float) -> None:
