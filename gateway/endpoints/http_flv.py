@@ -20,6 +20,7 @@ from gateway.base.clock import Clock, monotonic
 from gateway.base.config import LiveConfig
 from gateway.base.errors import NoSuchStream, ShuttingDown, TooMany
 from gateway.base.tasks import Tasks
+from gateway.endpoints.entry import PlayGrant
 from gateway.media.live.encode import FlvEncoder
 from gateway.media.live.reader import QueuedReader
 from gateway.media.live.stream import LiveStream, Start
@@ -55,17 +56,6 @@ _PREFLIGHT: Final[Mapping[str, str]] = {
     hdrs.ACCESS_CONTROL_ALLOW_HEADERS: "*",
     hdrs.ACCESS_CONTROL_MAX_AGE: "3600",
 }
-
-
-class PlayGrant(Protocol):
-    @property
-    def stream_id(self) -> str: ...
-    @property
-    def audio(self) -> bool: ...
-    @property
-    def video(self) -> bool: ...
-    @property
-    def start(self) -> Start: ...
 
 
 class Entry(Protocol):

@@ -8,7 +8,6 @@ transport while it takes, and queues otherwise; no task per player or message. O
 Who replaces whom is decided in media.streams; what a status code says, here. Tickets are never logged.
 """
 
-from gateway.endpoints.rtmp.ports import Entry, PlayGrant, PushGrant, Streams
 from gateway.endpoints.rtmp.server import RtmpServer
 
-__all__ = ["Entry", "PlayGrant", "PushGrant", "RtmpServer", "Streams"]
+__all__ = ["RtmpServer"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from gateway.endpoints.rtmp.ports import PlayGrant
+from gateway.endpoints.entry import PlayGrant
 from gateway.media.live.encode import RtmpEncoder
 from gateway.media.live.reader import QueuedReader
 from gateway.media.live.stream import LiveStream, Start

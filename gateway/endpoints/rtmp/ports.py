@@ -14,27 +14,8 @@ from gateway.base.errors import (
     NoSuchStream,
     NotPermitted,
 )
-from gateway.media.live.stream import LiveStream, Start
-
-
-class PushGrant(Protocol):
-    @property
-    def stream_id(self) -> str: ...
-    @property
-    def allow_audio(self) -> bool: ...
-    @property
-    def allow_video(self) -> bool: ...
-
-
-class PlayGrant(Protocol):
-    @property
-    def stream_id(self) -> str: ...
-    @property
-    def audio(self) -> bool: ...
-    @property
-    def video(self) -> bool: ...
-    @property
-    def start(self) -> Start: ...
+from gateway.endpoints.entry import PlayGrant, PushGrant
+from gateway.media.live.stream import LiveStream
 
 
 class Entry(Protocol):
