@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent / "gateway"
-ORDER = ["base", "wire", "rooms", "media", "services", "endpoints", "app", "cli", "__main__"]
+ORDER = ["base", "wire", "demo", "rooms", "media", "services", "endpoints", "app", "cli", "__main__"]
 PURE = {"wire", "rooms"}
 IMPURE_MODULES = {"asyncio", "aiohttp", "aiortc", "av", "redis", "socket", "time", "random", "secrets", "threading"}
 
@@ -30,6 +30,18 @@ SIBLINGS: dict[str, dict[str, set[str]]] = {
         "opus": {"frame"},
         "rtcp": {"rtp"},
         "timeline": {"frame"},
+    },
+    # The demo peer is a client: it knows base and wire, and nobody but app and cli knows it.
+    "demo": {
+        "picture": {"font"},
+        "encode": {"presets"},
+        "source": {"presets", "picture", "sound", "encode"},
+        "clip": {"presets", "source", "encode"},
+        "push": {"link", "source", "codes"},
+        "watch": {"picture", "sound"},
+        "play": {"link", "watch", "codes"},
+        "options": {"presets"},
+        "peer": {"options", "source", "clip", "codes", "room", "im", "push", "play", "watch", "presets", "screen"},
     },
     "rooms": {
         "tickets": {"privileges", "room"},
@@ -95,6 +107,8 @@ def test_imports_point_one_way(path: Path) -> None:
         other_folder, other_unit, _ = place(name)
         if ORDER.index(other_folder) > ORDER.index(folder):
             wrong.append(f"{path}:{line}: {folder} imports {name}, which comes later")
+        elif other_folder == "demo" and folder not in ("demo", "app", "cli"):
+            wrong.append(f"{path}:{line}: the server does not know its demo client {name}")
         elif other_folder == folder and other_unit and unit and other_unit != unit:
             if folder == "endpoints":
                 allowed = unit == "webapp" or other_unit == "entry" or {unit, other_unit} <= {"cors", unit}
