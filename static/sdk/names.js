@@ -16,6 +16,13 @@ export const EVENT = Object.freeze({
   VIDEO_PLAY_STATE_CHANGED: 'video-play-state-changed',
   SCREEN_SHARE_STOPPED: 'screen-share-stopped',
   TRACK: 'track',
+  CUSTOM_MESSAGE: 'custom-message',
+  /** Ours: `{message}`, in the order of the room, each once, the own ones too (chat.js). */
+  MESSAGE_RECEIVED: 'message-received',
+  /** Ours: `{message}` to this member alone, with `to`. */
+  C2C_MESSAGE: 'c2c-message',
+  /** Ours: the messages known so far belong to a room that is over. */
+  HISTORY_RESET: 'history-reset',
   /** Ours: who is there and what they send has changed (see `getRoom`). */
   ROOM_CHANGED: 'room-changed',
   /** Ours: `{userId, streamType, message}`, words for people about somebody's stream. */

@@ -87,13 +87,13 @@ export class UpPeer {
   #running = null;
   /** @type {Promise<void> | null} */
   #building = null;
-  /** @type {RTCDataChannel | null} */
-  chat = null;
 
   /**
    * @param {Signaling} signaling
    * @param {string[]} codecs names in order of preference, such as ["H264", "VP8"]; others are not offered
-   * @param {{changed: () => void, failed: (error: RtcError) => void}} on `failed`: the server refused what was sent
+   * @param {{
+   *   changed: () => void, failed: (error: RtcError) => void, channel: (channel: RTCDataChannel | null) => void,
+   * }} on `failed`: the server refused what was sent; `channel`: the datachannel "chat" is another one, or none
    */
   constructor(signaling, codecs, on) {
     this.#signaling = signaling;
@@ -122,7 +122,7 @@ export class UpPeer {
       rebuild: () => this.build().catch((error) => this.#trouble(error)),
       changed: this.#on.changed,
     });
-    this.chat = this.#connection.createDataChannel('chat');
+    this.#on.channel(this.#connection.createDataChannel('chat'));
     this.#building = this.#build(this.#connection);
     return this.#building;
   }
@@ -218,7 +218,7 @@ export class UpPeer {
     this.#sections.clear();
     this.#wanted = this.#restartWanted = this.#anchored = false;
     this.#running = this.#building = null;
-    this.chat = null;
+    this.#on.channel(null);
   }
 
   /** @param {Sent} sent */
@@ -379,7 +379,8 @@ export class DownPeer {
     const connection = (this.#connection ??= this.#make());
     try {
       await connection.setRemoteDescription({ type: 'offer', sdp: offer.sdp });
-      await connection.setLocalDescription();
+      const answer = await connection.createAnswer();
+      await connection.setLocalDescription({ type: 'answer', sdp: inStereo(answer.sdp ?? '') });
     } catch (error) {
       // Not our connection any more, or not an offer: begin anew, but never in a tight circle.
       setTimeout(() => connection === this.#connection && this.rebuild(), REBUILD_MS);
@@ -405,6 +406,19 @@ export class DownPeer {
     });
     return connection;
   }
+}
+
+/**
+ * Chromium decodes Opus to one channel unless its own description asks for two.
+ * @param {string} sdp
+ */
+export function inStereo(sdp) {
+  let result = sdp;
+  for (const [, type] of sdp.matchAll(/^a=rtpmap:(\d+) opus\//gim)) {
+    const line = new RegExp(`^a=fmtp:${type} (?!.*\\bstereo=)(.*?)(\r?)$`, 'gm');
+    result = result.replace(line, `a=fmtp:${type} $1;stereo=1$2`);
+  }
+  return result;
 }
 
 /** @param {RTCRtpTransceiver} section */

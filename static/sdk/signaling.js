@@ -17,7 +17,8 @@ import { ERROR_CODE, RtcError, serverError } from './errors.js';
  *   onEntered: (entered: Message, again: boolean) => void,
  *   onMessage: (message: Message) => void,
  *   kept: () => ('up' | 'down')[],
- * }} Handlers `kept` names the media connections that still live here
+ *   chat: () => object | undefined,
+ * }} Handlers `kept` names the media connections that still live here, `chat` what is known of the room's messages
  */
 
 const REQUEST_TIMEOUT_MS = 10_000;
@@ -164,7 +165,7 @@ export class Signaling {
     /** @type {Message} */
     let entered;
     try {
-      entered = await this.#enterOn(socket);
+      entered = await this.#enterOn(socket, again ? this.#handlers.chat() : undefined);
     } catch (error) {
       if (this.#socket === socket) this.#socket = null;
       socket.onclose = null;
@@ -181,10 +182,12 @@ export class Signaling {
   /**
    * Enter by the resume token if there is one; its time may be over while the tickets are still good.
    * @param {WebSocket} socket
+   * @param {object | undefined} chat for one who comes back
    * @returns {Promise<Message>}
    */
-  async #enterOn(socket) {
-    const ticket = /** @type {Message} */ (this.#ticket);
+  async #enterOn(socket, chat) {
+    /** @type {Message} */
+    const ticket = chat ? { ...this.#ticket, chat } : { ...this.#ticket };
     if (this.#resumeToken) {
       const { userSig: _userSig, privateMapKey: _privateMapKey, ...place } = ticket;
       const fields = { ...place, resume: this.#resumeToken, keep: this.#handlers.kept() };

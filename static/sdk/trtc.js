@@ -14,6 +14,7 @@
  * An ES module, no build step, no dependency. The only DOM it owns is the media elements inside a `view`.
  */
 
+import { Chat } from './chat.js';
 import { ERROR_CODE, RtcError, invalid, isLost, misuse } from './errors.js';
 import { Picture, captureCamera, captureMicrophone, captureScreen, devices, videoProfile } from './local.js';
 import { EVENT, TYPE } from './names.js';
@@ -29,6 +30,9 @@ import { Sources } from './sources.js';
  * @typedef {import('./signaling.js').Message} Message
  * @typedef {'main' | 'sub'} StreamType
  * @typedef {'DISCONNECTED' | 'CONNECTING' | 'CONNECTED'} ConnectionState
+ * @typedef {{server?: string, url?: string, codecs?: string[]}} CreateOptions all ours: `server` is the origin of the
+ *   gateway, such as https://gw.example.com (default: where this file came from), `url` the exact address of its
+ *   signaling, `codecs` those to send pictures in, by preference (default H264, VP8)
  * @typedef {{
  *   sdkAppId?: number, userId: string, userSig?: string, privateMapKey?: string, roomId?: number, strRoomId?: string,
  *   scene?: 'rtc' | 'live', role?: 'anchor' | 'audience', nick?: string,
@@ -47,8 +51,7 @@ export default class TRTC {
   static ERROR_CODE = ERROR_CODE;
 
   /**
-   * @param {{url?: string, codecs?: string[]}} [options] both ours: `url` of the gateway's signaling (default: where
-   *   this file came from), `codecs` to send pictures in, by preference (default H264, VP8)
+   * @param {CreateOptions} [options]
    */
   static create(options = {}) {
     return new TRTC(options);
@@ -73,7 +76,9 @@ export default class TRTC {
 
   /** @type {Map<string, Set<{handler: (detail: any) => void, context: unknown}>>} */
   #listeners = new Map();
+  /** @type {Signaling} */
   #signaling;
+  #chat;
   #up;
   #down;
   #remotes;
@@ -87,18 +92,29 @@ export default class TRTC {
   #volumeEvents = false;
   #networkChanged = () => this.#newNetwork();
 
-  /** @param {{url?: string, codecs?: string[]}} options */
-  constructor({ url, codecs = ['H264', 'VP8'] }) {
-    const address = new URL(url ?? '/signaling', import.meta.url);
+  /** @param {CreateOptions} options */
+  constructor({ server, url, codecs = ['H264', 'VP8'] }) {
+    const address = new URL(url ?? '/signaling', server ?? import.meta.url);
     address.protocol = address.protocol.replace(/^http/, 'ws');
     this.#signaling = new Signaling(address.href, {
       onState: (state, error) => this.#signalingState(state, error),
       onEntered: (entered, again) => this.#entered(entered, again),
       onMessage: (message) => this.#message(message),
       kept: () => this.#kept(),
+      chat: () => this.#chat.enterFields(),
+    });
+    this.#chat = new Chat({
+      request: (type, fields) => this.#signaling.request(type, fields),
+      emit: (event, detail) => this.#emit(event, detail),
+      isIn: () => this.#room !== null,
+      userId: () => this.#room?.userId ?? '',
     });
     const changed = () => this.#updateState();
-    this.#up = new UpPeer(this.#signaling, codecs, { changed, failed: (error) => this.#emit(EVENT.ERROR, error) });
+    this.#up = new UpPeer(this.#signaling, codecs, {
+      changed,
+      failed: (error) => this.#emit(EVENT.ERROR, error),
+      channel: (channel) => this.#chat.channel(channel),
+    });
     this.#remotes = new Remotes(
       (type, fields) => this.#signaling.request(type, fields),
       (event, detail) => this.#emit(event, detail),
@@ -235,12 +251,27 @@ export default class TRTC {
     await this.#sources.stop('screen');
   }
 
+  /** @param {{view?: View | View[], publish?: boolean, option?: VideoOption}} config */
+  async updateScreenShare({ view, publish, option }) {
+    if (!this.#sources.has('screen')) throw misuse('updateScreenShare: no screen is shared');
+    if (view !== undefined) this.#screenPreview.show(view, look({ fillMode: 'contain', ...option }, false));
+    if (publish !== undefined) {
+      if (this.#sources.has('screenAudio')) await this.#sources.update('screenAudio', publish, undefined);
+      await this.#sources.update('screen', publish, undefined);
+    }
+  }
+
   // --- receiving
 
   /** @param {{userId: string, streamType?: StreamType, view?: View | View[], option?: VideoOption}} config */
   async startRemoteVideo({ userId, streamType = 'main', view, option = {} }) {
     const stream = name(streamType);
     await this.#remotes.showVideo(userId, stream, view, look({ fillMode: stream === 'aux' ? 'contain' : 'cover', ...option }, false));
+  }
+
+  /** @param {{userId: string, streamType?: StreamType, view?: View | View[], option?: VideoOption}} config */
+  async updateRemoteVideo(config) {
+    await this.startRemoteVideo(config);
   }
 
   /** @param {{userId: string, streamType?: StreamType}} config `userId` '*' is everybody */
@@ -285,6 +316,55 @@ export default class TRTC {
   getVideoTrack({ userId = '', streamType = 'main' } = {}) {
     if (userId) return this.#remotes.track(userId, name(streamType), 'video');
     return this.#sources.track(streamType === 'sub' ? 'screen' : 'video');
+  }
+
+  // --- messages
+
+  /**
+   * A message that the server passes to the others at once and keeps nowhere; only for those who may send.
+   * @param {{cmdId: number, data: ArrayBuffer}} message `cmdId` 1..10, at most 1 KB
+   */
+  async sendCustomMessage({ cmdId, data }) {
+    return this.#chat.custom(cmdId, data);
+  }
+
+  /**
+   * Ours: say something to everybody, or to one member.
+   * @param {string} text
+   * @param {{to?: string}} [option]
+   */
+  async sendTextMessage(text, { to } = {}) {
+    return this.#chat.sendText(text, to);
+  }
+
+  /**
+   * Ours: send a message of the instant-messaging shape (docs/protocol.md).
+   * @param {import('./chat.js').Element[]} body
+   * @param {{to?: string}} [option]
+   */
+  async sendGroupMessage(body, { to } = {}) {
+    return this.#chat.sendGroup(body, to);
+  }
+
+  /** Ours: the messages known so far, in order. */
+  getMessages() {
+    return this.#chat.messages();
+  }
+
+  /**
+   * Ours: older messages, from the server.
+   * @param {{before?: number, count?: number}} [option] those with a `seq` below `before`
+   */
+  async getHistory({ before, count = 50 } = {}) {
+    return this.#chat.history({ before, count });
+  }
+
+  /**
+   * Ours: what the server does with a stream, for a debug panel.
+   * @param {{userId: string, streamType?: StreamType}} whose
+   */
+  async inspect({ userId, streamType = 'main' }) {
+    return this.#signaling.request('inspect', { userId, stream: name(streamType) });
   }
 
   /** Ours: the statistics of both connections as the browser has them, for a page's own display. */
@@ -340,6 +420,7 @@ export default class TRTC {
   #entered(entered, again) {
     const kept = new Set(again ? entered.kept : []);
     this.#room = entered;
+    this.#chat.entered(entered, again);
     if (kept.has('down')) this.#down.restart();
     else this.#down.drop();
     this.#remotes.entered(/** @type {any} */ (entered));
@@ -360,6 +441,7 @@ export default class TRTC {
 
   /** @param {Message} message */
   #message(message) {
+    if (this.#chat.message(message)) return;
     if (this.#remotes.message(message)) {
       this.#emit(EVENT.ROOM_CHANGED, this.getRoom());
       return;
@@ -426,6 +508,7 @@ export default class TRTC {
   /** The room is over for us; the own devices stay open, as in the library we resemble. */
   #gone() {
     this.#room = null;
+    this.#chat.left();
     this.#up.close();
     this.#down.drop();
     this.#remotes.clear();
