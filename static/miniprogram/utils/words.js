@@ -1,0 +1,81 @@
+/** The sample's words, Chinese or English as the phone speaks. */
+
+/** @type {Record<'zh' | 'en', Record<string, string>>} */
+const WORDS = {
+  zh: {
+    name: '你的名字',
+    rooms: '房间',
+    none: '还没有房间，创建一个吧。',
+    create: '创建房间',
+    enter: '进入',
+    refresh: '刷新',
+    title: '房间名称',
+    nameRule: '名字：4-24 个字母、数字或下划线，以字母开头',
+    titleNeeded: '请填写房间名称',
+    failed: '失败：',
+    unreachable: '连不上服务器，请检查 config.js 里的地址：',
+    mute: '静音',
+    unmute: '取消静音',
+    camera: '切换摄像头',
+    cameraOff: '关闭摄像头',
+    cameraOn: '打开摄像头',
+    leave: '离开',
+    say: '说点什么',
+    send: '发送',
+    again: '重试',
+    lost: '与服务器的连接已断开，正在重连…',
+    back: '已重新连接',
+    kicked: '你已被移出房间',
+    heartbeat: '房间已失去联系',
+    '-4': '无法打开摄像头',
+    '-5': '无法打开麦克风',
+    '-6': '推流连接断开',
+    '-7': '没有摄像头或麦克风权限，请在设置里打开',
+    '-8': '房间里的人多于画面位置',
+    '-9': '无法进入房间',
+    '-10': '已离开房间',
+    5000: '通话已结束',
+  },
+  en: {
+    name: 'Your name',
+    rooms: 'Rooms',
+    none: 'No room yet. Create one.',
+    create: 'Create a room',
+    enter: 'Enter',
+    refresh: 'Refresh',
+    title: 'Name of the room',
+    nameRule: 'Name: 4-24 letters, digits or _, a letter first',
+    titleNeeded: 'Give the room a name',
+    failed: 'Failed: ',
+    unreachable: 'The server cannot be reached; see the address in config.js: ',
+    mute: 'Mute',
+    unmute: 'Unmute',
+    camera: 'Flip',
+    cameraOff: 'Camera off',
+    cameraOn: 'Camera on',
+    leave: 'Leave',
+    say: 'Say something',
+    send: 'Send',
+    again: 'Try again',
+    lost: 'The connection is lost, connecting again…',
+    back: 'Connected again',
+    kicked: 'You were removed from the room',
+    heartbeat: 'The room has lost us',
+    '-4': 'The camera could not be opened',
+    '-5': 'The microphone could not be opened',
+    '-6': 'The connection that publishes is lost',
+    '-7': 'No permission for camera or microphone: allow them in the settings',
+    '-8': 'More people are in the room than there are places',
+    '-9': 'The room could not be entered',
+    '-10': 'You are no longer in the room',
+    5000: 'The call has ended',
+  },
+};
+
+/** @returns {Record<string, string>} */
+function words() {
+  const { language } = wx.getSystemInfoSync();
+  return WORDS[/^zh/i.test(language || 'zh') ? 'zh' : 'en'];
+}
+
+module.exports = { WORDS, words };
