@@ -39,12 +39,12 @@ if [ "$extra" = test ]; then
     PATH="$PATH:/usr/sbin:/sbin"
     missing=""
     for tool in chromium firefox-esr ffmpeg rtmpdump obs:obs-studio Xvfb:xvfb gst-launch-1.0:gstreamer1.0-tools \
-        ip:iproute2 nft:nftables conntrack; do
+        ip:iproute2 nft:nftables conntrack zbarimg:zbar-tools; do
         command -v "${tool%%:*}" >/dev/null || missing="$missing ${tool##*:}"
     done
     # … and what has no command, by package.
     if command -v dpkg-query >/dev/null; then
-        for package in fonts-dejavu-core libgl1-mesa-dri gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
+        for package in fonts-dejavu-core fonts-wqy-microhei libgl1-mesa-dri gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
             gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav gstreamer1.0-nice gstreamer1.0-x \
             python3-gi gir1.2-gst-plugins-bad-1.0 libatomic1; do
             [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing="$missing $package"

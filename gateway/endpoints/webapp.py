@@ -24,6 +24,7 @@ from gateway.endpoints.chat import Chat
 from gateway.endpoints.cors import PLAIN_HEADERS, ROOM_API_HEADERS, WHIP_HEADERS
 from gateway.endpoints.metrics import Metrics
 from gateway.endpoints.page import Page
+from gateway.endpoints.qr import Qr
 from gateway.endpoints.room_api import RoomApi
 from gateway.endpoints.signaling.websocket import Signaling
 from gateway.endpoints.whip import Whip
@@ -78,6 +79,7 @@ def make_app(context: WebContext) -> web.Application:
     app.add_routes(context.signaling.routes())
     app.add_routes(context.chat.routes())
     app.add_routes(context.whip.routes())
+    app.add_routes(Qr().routes())
     app.add_routes(context.more_routes)
     app.add_routes(Page(context.static).routes())
     app.on_response_prepare.append(_prepare)
