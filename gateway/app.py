@@ -27,6 +27,8 @@ from gateway.base.clock import monotonic, wall
 from gateway.base.config import Address, Config
 from gateway.base.errors import ConfigError
 from gateway.base.tasks import Tasks
+from gateway.demo.child import USER as DEMO_USER
+from gateway.demo.child import DemoChild
 from gateway.endpoints.chat import Chat
 from gateway.endpoints.cors import Access
 from gateway.endpoints.entry import Entry, IceServers, Ports, Tickets, Urls
@@ -43,6 +45,7 @@ from gateway.media.rtc.connection import DtlsCertificate
 from gateway.media.rtc.udp_mux import UdpMux
 from gateway.media.streams import Streams
 from gateway.rooms.directory import Directory
+from gateway.rooms.groups import Groups
 from gateway.rooms.room import RoomKey, StreamKind, check_user_id, policies
 from gateway.rooms.tickets import mapkey, urlsig, usersig
 from gateway.services.keys import Apps, load_apps
@@ -54,6 +57,7 @@ log = logging.getLogger(__name__)
 STATIC = Path(__file__).resolve().parent.parent / "static"
 TICK_S = 1.0
 SWEEP_EVERY = 5
+EXPIRE_EVERY = 60
 STOP_WITHIN_S = 2.7
 DEV_ROOM = "1001"
 DEV_PAGE_USER = "chrome"
@@ -69,6 +73,7 @@ class Gateway:
         self.ports = Ports(http=0, rtmp=0)
         self.apps: Apps
         self.directory: Directory
+        self.groups: Groups
         self.streams: Streams
         self.entry: Entry
         self.mux: UdpMux
@@ -91,7 +96,8 @@ class Gateway:
         self._stop.append(store.close)
         kinds = policies(config.rooms)
         self.directory = Directory(config.rooms, self.apps.bizids)
-        store.restore(self.directory, kinds)
+        self.groups = Groups(config.messages)
+        store.restore(self.directory, kinds, self.groups)
         store.start()
 
         pool = CodecPool(config.bridge.threads)
@@ -136,6 +142,7 @@ class Gateway:
             random=os.urandom,
             dev=config.dev,
             ice_servers=IceServers(config.rtc, wall),
+            groups=self.groups,
         )
         rtmp = RtmpServer(dataclasses.replace(config.rtmp, listen=rtmp_listen), config.live, self.entry, self.streams)
         try:
@@ -172,9 +179,9 @@ class Gateway:
             await web.SockSite(runner, sock, ssl_context=self._tls.context).start()
         log.info("HTTP on port %d%s", self.ports.http, f", HTTPS on {self.ports.https}" if self.ports.https else "")
         self._tasks.start(self._tick(), "tick")
-        self._tasks.start(store.run(self.directory), "store")
+        self._tasks.start(store.run(self.directory, self.groups), "store")
         # First of all when stopping: who is here now is here at the next start, and not seen to leave.
-        self._stop.append(functools.partial(store.aclose, self.directory))
+        self._stop.append(functools.partial(store.aclose, self.directory, self.groups))
 
     def _load_tls(self, listen: Address) -> ServerTls:
         http = self.config.http
@@ -185,9 +192,11 @@ class Gateway:
 
     def _metrics(self, rtmp: RtmpServer, rtc: WebRtc, flv: HttpFlv, pool: CodecPool) -> Metrics:
         metrics = Metrics(self.apps.admin_token)
-        directory, streams, counters = self.directory, self.streams, self.mux.counters
+        directory, streams, counters, groups = self.directory, self.streams, self.mux.counters, self.groups
         metrics.gauge("rooms", "Rooms", lambda: len(directory.rooms))
         metrics.gauge("members", "Members of all rooms", lambda: len(directory.members))
+        metrics.gauge("messages_bytes", "Memory for messages that are kept", lambda: groups.bytes)
+        metrics.counter("messages", "Messages to rooms", lambda: groups.posted)
         metrics.gauge("streams", "Streams in memory", lambda: len(streams))
         metrics.gauge("bridges", "Bridges that run", lambda: sum(stream.bridging is not None for stream in streams))
         metrics.gauge("webrtc_up", "Connections that send", lambda: len(rtc.ups))
@@ -214,6 +223,8 @@ class Gateway:
             beat += 1
             now = monotonic()
             self.directory.expire(now)
+            if beat % EXPIRE_EVERY == 0:
+                self.groups.expire(now, int(wall() * 1000))
             if beat % SWEEP_EVERY == 0:
                 self.streams.sweep(now)
                 if self._tls is not None:
@@ -232,6 +243,11 @@ class Gateway:
                 log.exception("! stopping")
 
     # --- what --dev prints
+
+    def own_url(self) -> str:
+        """Return the HTTP address under which this machine itself reaches the server."""
+        host = self.config.http.listen.host or "127.0.0.1"
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.ports.http}"
 
     def dev_urls(self) -> dict[str, str]:
         """Open room 1001 and return the ready-made URLs: "page", "push", "play"; valid for 24 hours."""
@@ -312,26 +328,32 @@ def _free_port(address: Address) -> int:
         return number
 
 
-async def serve(config: Config) -> int:
-    """Run the server until SIGTERM or Ctrl-C; return the exit status."""
+async def serve(config: Config, *, demo: bool = False) -> int:
+    """Run the server until SIGTERM or Ctrl-C; return the exit status. `demo`: with somebody in the room of --dev."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     gateway = Gateway(config)
     await gateway.start()
-    _announce(gateway)
+    _announce(gateway, demo=demo)
+    child = DemoChild(gateway.own_url(), DEV_ROOM) if demo else None
+    if child is not None:
+        child.start()
     await stop.wait()
     log.info("stopping")
     try:
-        await asyncio.wait_for(gateway.aclose(), STOP_WITHIN_S)
+        async with asyncio.timeout(STOP_WITHIN_S):
+            if child is not None:
+                await child.aclose()
+            await gateway.aclose()
     except TimeoutError:
         log.warning("! not everything stopped within %s s", STOP_WITHIN_S)
     log.info("stopped")
     return 0
 
 
-def _announce(gateway: Gateway) -> None:
+def _announce(gateway: Gateway, *, demo: bool) -> None:
     """Say on standard output what can be tried. The first start also prints the admin token, once."""
     config, ports = gateway.config, gateway.ports
     say = [f"gateway {__version__}: HTTP {ports.http}, RTMP {ports.rtmp}, WebRTC {gateway.mux.port}/udp"]
@@ -344,6 +366,8 @@ def _announce(gateway: Gateway) -> None:
         say.append(f"DEVELOPMENT SERVER on {where}: callers from {', '.join(config.room_api.guests)} need no ticket")
         log.warning("development server: guests are let in from %s", ", ".join(config.room_api.guests))
         say += [f"  {name}   {url}" for name, url in gateway.dev_urls().items()]
+        if demo:
+            say.append(f"  demo   {DEMO_USER} is in room {DEV_ROOM}: a clock that beeps, and answers messages")
         if ports.https is not None and not config.http.tls_cert:
             say.append("  (the certificate is self-signed: accept the browser's warning once)")
     print("\n".join(say), flush=True)

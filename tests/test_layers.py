@@ -30,6 +30,7 @@ SIBLINGS: dict[str, dict[str, set[str]]] = {
         "opus": {"frame"},
         "rtcp": {"rtp"},
         "timeline": {"frame"},
+        "signaling": {"chat"},
     },
     # The demo peer is a client: it knows base and wire, and nobody but app and cli knows it.
     "demo": {
@@ -49,11 +50,13 @@ SIBLINGS: dict[str, dict[str, set[str]]] = {
         "events": {"privileges", "room"},
         "resume": {"room"},
         "directory": {"room", "events", "privileges", "resume"},
+        "groups": {"room", "events"},
     },
     "media": {
         "sfu": {"rtc"},
         "bridge": {"sfu", "live", "rtc"},
         "streams": {"bridge", "sfu", "live", "rtc"},
+        "view": {"streams", "live"},
     },
     "services": {},
     "endpoints": {},  # webapp → its siblings → entry: checked below

@@ -116,6 +116,16 @@ class RoomsConfig:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class MessagesConfig:
+    """What is kept of a room's messages. `total_bytes`: of all rooms together, in memory."""
+
+    kept: int = 2000
+    kept_bytes: int = 4 * 1024 * 1024
+    max_age_s: int = 7 * 86400
+    total_bytes: int = 256 * 1024 * 1024
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class RoomApiConfig:
     guests: tuple[str, ...] = ()
 
@@ -170,6 +180,7 @@ class Config:
     public: PublicConfig = PublicConfig()
     urls: UrlsConfig = UrlsConfig()
     rooms: RoomsConfig = RoomsConfig()
+    messages: MessagesConfig = MessagesConfig()
     room_api: RoomApiConfig = RoomApiConfig()
     bridge: BridgeConfig = BridgeConfig()
     audio: AudioConfig = AudioConfig()
@@ -310,6 +321,10 @@ def _validate(config: Config) -> None:
         raise ConfigError("http.tls_cert and http.tls_key belong together; give both or neither")
     for low, name, number in (
         (1, "rooms.max_members", config.rooms.max_members),
+        (1, "messages.kept", config.messages.kept),
+        (65536, "messages.kept_bytes", config.messages.kept_bytes),
+        (60, "messages.max_age_s", config.messages.max_age_s),
+        (65536, "messages.total_bytes", config.messages.total_bytes),
         (1, "rtc.max_peers", config.rtc.max_peers),
         (1, "bridge.threads", config.bridge.threads),
         (60, "urls.lifetime_s", config.urls.lifetime_s),

@@ -101,6 +101,15 @@ class Stream:
             return None
         return "to_rtp" if isinstance(self._bridge, ToRtp) else "to_live"
 
+    @property
+    def bridge(self) -> ToRtp | ToLive | None:
+        """What runs between the hubs now."""
+        return self._bridge
+
+    @property
+    def vp8_viewers(self) -> int:
+        return 0 if self._video_vp8 is None else len(self._video_vp8.subscriptions)
+
     def publish_live(self, publisher: Publisher, now: float) -> None:
         """Make `publisher` the one that writes frames into `live`. The older publisher is replaced.
 

@@ -52,6 +52,7 @@ async def test_screens_and_mutes_send_no_list() -> None:
         await phone.expect(cmd="userlist")
         stream = publish(world, "alice")
         await phone.expect(cmd="userlist")
+        phone.messages.clear()
         publish(world, "alice", StreamKind.AUX)
         world.directory.stream_updated(stream, audio_muted=True)
         assert (await phone.command("ping"))["code"] == 0
@@ -64,7 +65,10 @@ async def test_a_login_without_a_room_hears_nothing_and_enters_nothing() -> None
         phone = await world.login("phone", None)
         assert phone.entered["code"] == 0
         assert (await phone.command("ping"))["code"] == 0
-        assert not world.directory.rooms and phone.messages == []
+        assert not world.directory.rooms
+        assert [(message["cmd"], message["tag"]) for message in phone.messages] == [("event", "login_event")]
+        for name in ("send", "history", "custom"):
+            assert (await phone.command(name))["name"] == "bad_request"
 
 
 @pytest.mark.parametrize(
@@ -159,7 +163,12 @@ async def test_a_kick_is_told_and_events_have_their_frame() -> None:
         phone = await world.login("phone")
         session = next(iter(world.chat.sessions))
         session.event("error", -10, "words")
-        assert await phone.expect(cmd="event") == {"cmd": "event", "tag": "error", "code": -10, "detail": "words"}
+        assert await phone.expect(cmd="event", tag="error") == {
+            "cmd": "event",
+            "tag": "error",
+            "code": -10,
+            "detail": "words",
+        }
         world.directory.kick(world.key(), "phone")
         assert (await phone.expect(cmd="kicked"))["reason"] == "kick"
         assert await phone.closed() == shell.CLOSE_KICKED
@@ -168,7 +177,7 @@ async def test_a_kick_is_told_and_events_have_their_frame() -> None:
 async def test_too_many_frames_are_refused_then_closed() -> None:
     async with World() as world:
         phone = await world.login("phone")
-        for number in range(200):
+        for number in range(400):
             await phone.socket.send_json({"cmd": "ping", "id": f"p{number}"})
         assert await phone.closed() == shell.CLOSE_TOO_MANY
 

@@ -258,6 +258,7 @@ SENT: list[tuple[s.ServerMessage, dict[str, Any]]] = [
             "streams": [STREAM_JSON],
             "urls": {"push": "rtmp://x"},
             "iceServers": [{"urls": ["stun:s.example.com"]}],
+            "chat": {"epoch": 0, "seq": 0, "first": 1, "messages": []},
         },
     ),
 ]

@@ -17,12 +17,14 @@ from gateway.base.config import RtcConfig, UrlsConfig
 from gateway.base.errors import BadRequest, NoSuchStream, NotPermitted, Refused
 from gateway.endpoints.entry.grants import PlayGrant, PlayItem, PushGrant, push_grant
 from gateway.endpoints.entry.ice_servers import IceServers
+from gateway.endpoints.entry.messages import Messages
 from gateway.endpoints.entry.publishing import SELF_MADE, LiveWatch, Publishing
 from gateway.endpoints.entry.tickets import Tickets
 from gateway.endpoints.entry.urls import Bases, PlayForm, Urls
 from gateway.media.live.stream import Start
 from gateway.media.streams import Stream, Streams
 from gateway.rooms.directory import Directory
+from gateway.rooms.groups import Groups
 from gateway.rooms.privileges import Privilege, grants, to_receive
 from gateway.rooms.room import ControlSession, Member, Room, RoomKey, RoomPolicy, StreamKind, check_user_id
 from gateway.rooms.tickets import urlsig
@@ -46,6 +48,7 @@ class Entry:
         clock: Clock = monotonic,
         dev: bool = False,
         ice_servers: IceServers | None = None,
+        groups: Groups | None = None,
     ) -> None:
         self.tickets = tickets
         self.urls = urls
@@ -56,6 +59,7 @@ class Entry:
         self.ice_servers = ice_servers or IceServers(RtcConfig(), wall)
         self.clock = clock
         self.random = random
+        self.messages = Messages(groups if groups is not None else Groups(), directory, streams, clock)
         self._open_play = url_rules.open_play
         self._watches: WeakKeyDictionary[Stream, LiveWatch] = WeakKeyDictionary()
         self.publishers: dict[str, Publishing] = {}

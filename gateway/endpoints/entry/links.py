@@ -20,6 +20,7 @@ from gateway.endpoints.entry.admission import Entry
 from gateway.endpoints.entry.grants import PushGrant
 from gateway.endpoints.entry.publishing import Publishing
 from gateway.endpoints.entry.words import cannot_take
+from gateway.media.rtc.datachannel import Send
 from gateway.media.rtc.peer import DownPeer, DtlsCertificate, InboundTrack, PeerState, Slot, UpPeer
 from gateway.media.rtc.udp_mux import UdpMux
 from gateway.media.sfu.feedback import Inbound, Outbound
@@ -116,7 +117,8 @@ class _Feed:
 class UpLink:
     """One up connection.
 
-    `on_end(reason)` is called once, if it dies by itself; `on_taken(grant)` when another publisher takes a stream.
+    `on_end(reason)` is called once, if it dies by itself; `on_taken(grant)` when another publisher takes a stream;
+    `on_channel(label, send)` and `on_message(label, data)` for datachannels that the client opens.
     """
 
     def __init__(
@@ -126,6 +128,8 @@ class UpLink:
         *,
         on_end: Callable[[str], None],
         on_taken: Callable[[PushGrant], None],
+        on_channel: Callable[[str, Send], None] | None = None,
+        on_message: Callable[[str, str | bytes], None] | None = None,
     ) -> None:
         self._rtc = rtc
         self._transport = transport
@@ -134,7 +138,7 @@ class UpLink:
         self._feeds: dict[str, _Feed] = {}
         self._closed = False
         self.fingerprint = ""
-        self.peer = UpPeer(rtc.mux, rtc.certificate, self._state_changed)
+        self.peer = UpPeer(rtc.mux, rtc.certificate, self._state_changed, on_channel=on_channel, on_message=on_message)
         self.inbound = Inbound(self.peer.send_rtcp)
         self.peer.on_packets = self.inbound.receive
         self.peer.on_rtcp = self.inbound.handle_rtcp

@@ -1,4 +1,4 @@
-"""What a member's control session holds besides its socket: its two connections and its ticket's rights.
+"""What a member's control session holds besides its socket: its two connections, its talk, its ticket's rights.
 
 A place outlives the socket by the resume time, and a later socket of the same client takes it over. What happens
 meanwhile on the connections is told to whoever sits here, or to nobody.
@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Mapping
 
 from gateway.endpoints.entry import PushGrant
 from gateway.endpoints.entry.links import DownLink, TrackKey, UpLink, Viewer, WebRtc
+from gateway.endpoints.signaling.talk import CHANNEL, Talk
+from gateway.media.rtc.datachannel import Send
 from gateway.media.streams import Stream
 from gateway.rooms.privileges import Privilege
 from gateway.rooms.room import Member, StreamKind
@@ -21,8 +23,9 @@ Tell = Callable[[wire.ServerMessage], None]
 class Place(Viewer):
     """The media side of one member. `tell` is the socket's outbox, or None while the member is resuming."""
 
-    def __init__(self, rtc: WebRtc, member: Member, granted: Privilege, tell: Tell) -> None:
+    def __init__(self, rtc: WebRtc, member: Member, granted: Privilege, talk: Talk, tell: Tell) -> None:
         self.rtc = rtc
+        self.talk = talk
         self.member = member
         self.granted = granted
         """What the ticket says; the member's own rights may be fewer, by its role."""
@@ -47,6 +50,7 @@ class Place(Viewer):
             up.close()
             raise
         old, self.up = self.up, up
+        self.talk.dropped()
         if old is not None:
             old.close()
         return answer
@@ -55,13 +59,22 @@ class Place(Viewer):
         def ended(reason: str) -> None:
             if self.up is link:
                 self.up = None
+                self.talk.dropped()
                 self._say(wire.PeerClosed("up", reason))
 
         def taken(grant: PushGrant) -> None:
             if self.up is link:
                 self._say(wire.StreamOff(self.member.user_id, _name(grant.kind)))
 
-        link = UpLink(self.rtc, "webrtc", on_end=ended, on_taken=taken)
+        def channel(label: str, send: Send) -> None:
+            if self.up is link and label == CHANNEL:
+                self.talk.opened(send)
+
+        def message(label: str, data: str | bytes) -> None:
+            if self.up is link and label == CHANNEL and not self._closed:
+                self.talk.receive(data)
+
+        link = UpLink(self.rtc, "webrtc", on_end=ended, on_taken=taken, on_channel=channel, on_message=message)
         return link
 
     # --- down
@@ -141,6 +154,13 @@ class Place(Viewer):
     def ended(self, reason: str) -> None:
         self._say(wire.PeerClosed("down", reason))
 
+    # --- messages
+
+    def announce(self, text: str, size: int) -> None:
+        """Hand on a frame of `size` bytes about messages, over the datachannel if that can take it."""
+        if not self._closed and not self.talk.tell(text, size):
+            self._say(wire.Text(text))
+
     def _say(self, message: wire.ServerMessage) -> None:
         if self.tell is not None and not self._closed:
             self.tell(message)
@@ -149,6 +169,7 @@ class Place(Viewer):
         """The member has gone, or another client has its place. Idempotent."""
         self._closed = True
         self.tell = None
+        self.talk.dropped()
         self._stop_listening(())
         up, self.up = self.up, None
         down, self.down = self.down, None

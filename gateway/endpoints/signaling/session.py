@@ -27,6 +27,7 @@ from gateway.base.errors import (
 from gateway.base.log import Tagged
 from gateway.endpoints.entry import Bases, PushGrant
 from gateway.endpoints.entry.links import TrackKey, read_offer
+from gateway.endpoints.entry.messages import NEWEST, SENDING
 from gateway.endpoints.entry.socket import (
     CLOSE_KICKED,
     CLOSE_LEFT,
@@ -45,7 +46,6 @@ from gateway.wire import signaling as wire
 if TYPE_CHECKING:
     from gateway.endpoints.signaling.websocket import Signaling
 
-SENDING: Final = Privilege.SEND_AUDIO | Privilege.SEND_VIDEO | Privilege.SEND_AUX
 MAX_ENTER_TRIES: Final = 5
 
 
@@ -117,6 +117,9 @@ class Session:
                 fields = self._restart(place, message)
             case wire.Leave():
                 self._leave(member)
+            case wire.Post() | wire.History() | wire.Custom() | wire.Inspect():
+                self.send(place.talk.answer(request, message))
+                return
             case _ as never:
                 assert_never(never)
         self.send(wire.Reply(request, fields))
@@ -148,10 +151,10 @@ class Session:
         self._hub.joined(self, key)
         self._log = Tagged(logging.getLogger(__name__), f"room {key.id}", member.user_id)
         self._log.info("%s", "resumed" if message.resume else "entered")
-        self.send(self._entered(request, member, kept, bool(message.resume)))
+        self.send(self._entered(request, message, member, kept))
 
     def _entered(
-        self, request: wire.RequestId, member: Member, kept: tuple[wire.Direction, ...], resumed: bool
+        self, request: wire.RequestId, message: wire.Enter, member: Member, kept: tuple[wire.Direction, ...]
     ) -> wire.Entered:
         entry, key = self._entry, member.key
         others = [other for other in member.room.members.values() if other is not member]
@@ -166,7 +169,7 @@ class Session:
             privileges=int(member.privileges),
             resume=entry.directory.issue_resume_token(member, entry.random(32)),
             resume_ms=int(self._hub.resume_s * 1000),
-            resumed=resumed,
+            resumed=bool(message.resume),
             kept=kept,
             time_ms=int(wall() * 1000),
             dev=entry.dev,
@@ -174,6 +177,9 @@ class Session:
             streams=views,
             urls=self._own_urls(member),
             ice_servers=tuple(server.json() for server in entry.ice_servers.for_user(member.user_id)),
+            backlog=entry.messages.missed(
+                member, message.position, newest=0 if message.resume and message.position is None else NEWEST
+            ),
         )
 
     def _own_urls(self, member: Member) -> dict[str, str]:

@@ -21,7 +21,9 @@ from gateway.endpoints.entry.links import WebRtc
 from gateway.endpoints.entry.socket import CLOSE_GOING_AWAY, CLOSE_NEVER_ENTERED, Socket
 from gateway.endpoints.signaling.place import Place, Tell
 from gateway.endpoints.signaling.session import Session
+from gateway.endpoints.signaling.talk import Talk
 from gateway.rooms import events
+from gateway.rooms.groups import CustomPosted, DirectPosted, GroupEvent, MessagePosted
 from gateway.rooms.privileges import Privilege
 from gateway.rooms.room import Member, RoomKey, StreamKind
 from gateway.wire import signaling as wire
@@ -56,6 +58,7 @@ class Signaling:
         self._speaking: set[RoomKey] = set()
         self._tasks = Tasks("signaling")
         entry.directory.events.on("event", self._on_event)
+        entry.messages.events.on("event", self._on_message)
 
     def routes(self) -> list[web.RouteDef]:
         return [web.get("/signaling", self._handle)]
@@ -70,6 +73,7 @@ class Signaling:
 
     async def aclose(self) -> None:
         self.entry.directory.events.remove_listener("event", self._on_event)
+        self.entry.messages.events.remove_listener("event", self._on_message)
         await self._tasks.aclose()
         for place in list(self._places.values()):
             place.close()
@@ -98,7 +102,7 @@ class Signaling:
     def make_place(self, member: Member, granted: Privilege, tell: Tell) -> Place:
         """Return a new place; the media of whoever had this member's place before ends."""
         self._drop_place(member.key.app, member.user_id)
-        place = Place(self.rtc, member, granted, tell)
+        place = Place(self.rtc, member, granted, Talk(self.entry.messages, member, self.clock), tell)
         self._places[(member.key.app, member.user_id)] = place
         return place
 
@@ -150,6 +154,27 @@ class Signaling:
             # A member that has entered another room meanwhile has a new place.
             if place is not None and place.member.key == event.room and not self._is_present(place.member):
                 self._drop_place(event.room.app, event.user_id)
+
+    def _on_message(self, event: GroupEvent) -> None:
+        """Somebody has written: the frame is made once, whoever gets it."""
+        text = wire.serialize(event.message)
+        size = len(text.encode())
+        match event:
+            case MessagePosted(room=room):
+                self._announce(room, text, size)
+            case CustomPosted(room=room, message=message):
+                self._announce(room, text, size, without=message.sender)
+            case DirectPosted(app=app, message=direct):
+                place = self._places.get((app, direct.to))
+                if place is not None:
+                    place.announce(text, size)
+
+    def _announce(self, room: RoomKey, text: str, size: int, without: str = "") -> None:
+        found = self.entry.directory.rooms.get(room)
+        for user_id in found.members if found is not None else ():
+            place = self._places.get((room.app, user_id))
+            if place is not None and user_id != without and place.member.key == room:
+                place.announce(text, size)
 
     def _is_present(self, member: Member) -> bool:
         return self.entry.directory.is_present(member)

@@ -114,6 +114,17 @@ class PictureToRtp:
         self._seq, self._ssrc = random.getrandbits(15), random.getrandbits(32)
         self._base = random.getrandbits(32)
 
+    @property
+    def work(self) -> str:
+        """What happens to the picture, in a word or two for people."""
+        if self.mode is Mode.PASS:
+            return "passes"
+        if self.mode is Mode.DROP:
+            return "passes without B-frames"
+        if self.mode is Mode.TRANSCODE and self._codec is not None:
+            return f"{self._codec.value}→H264"
+        return str(self.mode.value)
+
     def rtp_at(self, ticks: int) -> int:
         return (self._base + ticks) & 0xFFFFFFFF
 

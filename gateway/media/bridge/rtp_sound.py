@@ -62,6 +62,13 @@ class SoundToRtp:
         self._seq, self._ssrc = random.getrandbits(15), random.getrandbits(32)
         self._base = random.getrandbits(32)
 
+    @property
+    def work(self) -> str:
+        """What happens to the sound, in a word or two for people."""
+        if self._codec is None:
+            return "waiting"
+        return "passes" if self._codec is Codec.OPUS else f"{self._codec.value}→Opus"
+
     def rtp_at(self, stream_s: float) -> int:
         """Return the RTP time of what the publisher made at `stream_s`, by its own stamps: for reports."""
         return (self._base + round((stream_s - self.correction) * RATE)) & 0xFFFFFFFF

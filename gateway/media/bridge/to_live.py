@@ -161,6 +161,18 @@ class ToLive:
         self._ask_at = 0.0
         self._retry_at = 0.0
 
+    @property
+    def work(self) -> tuple[str, str]:
+        """What happens to the sound and to the picture, in a word or two for people."""
+        codec = self._video.codec
+        if codec is None:
+            picture = "waiting"
+        elif self._assembler is None:
+            picture = "refused"
+        else:
+            picture = "passes" if codec is Codec.H264 else f"{codec.value}→H264"
+        return "Opus→AAC" if self._sound_codec is Codec.OPUS else "waiting", picture
+
     # --- life
 
     def start(self) -> None:

@@ -79,6 +79,11 @@ class ToRtp:
         """How the picture goes."""
         return self.picture.mode
 
+    @property
+    def work(self) -> tuple[str, str]:
+        """What happens to the sound and to the picture, in a word or two for people."""
+        return self.sound.work, self.picture.work
+
     def start(self) -> None:
         """Become the source of both publications, with the kept group first."""
         self._running = self._starting = True

@@ -23,7 +23,8 @@ from gateway.media.rtc.negotiation import MAX_MESSAGE_SIZE, DataSection
 
 log = logging.getLogger(__name__)
 
-Send = Callable[[str | bytes], None]
+Send = Callable[[str | bytes], bool]
+"""Sends over a channel; False: it cannot take that now."""
 
 MAX_CHANNELS: Final = 4
 MAX_UNFINISHED_BYTES: Final = 65536
@@ -41,7 +42,9 @@ MAX_GAP_NUMBERS: Final = 4096
 CHUNKS_PER_S: Final = 200
 CHUNK_BURST: Final = 400
 MAX_BUFFERED: Final = 262144
-"""Bytes that wait for a client that does not acknowledge; more is dropped and counted."""
+"""Bytes that wait for a client that does not acknowledge; more is not taken, and counted."""
+STALLED_AFTER: Final = 3
+"""A chunk that was sent so often (over about 3 s) and not acknowledged: the path is broken, or will be found so."""
 
 _DATA, _SACK = 0, 3
 _FIRST_AND_LAST: Final = 3
@@ -174,7 +177,8 @@ class SctpGuard:
 class DataChannels:
     """The datachannels that a client opens: `on_channel(label, send)`, then `on_message(label, data)` for each message.
 
-    `send(data)` drops (and counts in `dropped`) what a closed channel or a client that reads nothing cannot take.
+    `send(data)` says whether it took the frame. It does not (and counts in `dropped`) where the channel is closed, the
+    client reads nothing, or its path seems broken: then the sender has to know another way.
     """
 
     def __init__(
@@ -236,13 +240,20 @@ class DataChannels:
         except Exception:  # our own, and no fault of the client's
             log.exception("! datachannel callback failed")
 
-    def _send(self, channel: RTCDataChannel, data: str | bytes) -> None:
+    def _send(self, channel: RTCDataChannel, data: str | bytes) -> bool:
         size = len(data.encode()) if isinstance(data, str) else len(data)
         limit = self.section.max_message_size
-        if channel.readyState != "open" or channel.bufferedAmount + size > MAX_BUFFERED or (limit and size > limit):
+        full = channel.bufferedAmount + size > MAX_BUFFERED or (limit and size > limit)
+        if channel.readyState != "open" or full or self._stalled:
             self.dropped += 1
-            return
+            return False
         channel.send(data)
+        return True
+
+    @property
+    def _stalled(self) -> bool:
+        sent = self._sctp._sent_queue
+        return bool(sent) and sent[0]._sent_count >= STALLED_AFTER
 
 
 def run_now(coroutine: Any) -> None:

@@ -41,6 +41,21 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         PRIMARY KEY (app, room, text, user)
     ) WITHOUT ROWID;
     """,
+    # 2: groups and their messages; marks
+    """
+    CREATE TABLE groups (
+        id INTEGER PRIMARY KEY,
+        app INTEGER NOT NULL, room TEXT NOT NULL, text INTEGER NOT NULL,
+        epoch INTEGER NOT NULL, seq INTEGER NOT NULL, first INTEGER NOT NULL
+    );
+    CREATE TABLE messages (
+        group_id INTEGER NOT NULL, seq INTEGER NOT NULL,
+        time_ms INTEGER NOT NULL, sender TEXT NOT NULL, nick TEXT NOT NULL, random INTEGER NOT NULL,
+        event INTEGER NOT NULL, body TEXT NOT NULL, size INTEGER NOT NULL,
+        PRIMARY KEY (group_id, seq)
+    ) WITHOUT ROWID;
+    CREATE TABLE marks (name TEXT PRIMARY KEY) WITHOUT ROWID;
+    """,
 )
 """Step n leads from schema n to n+1 and is never changed once released. Append; each runs in one transaction."""
 

@@ -17,11 +17,13 @@ from gateway.rooms.directory import (
     StreamIdRecord,
     StreamRecord,
 )
+from gateway.rooms.groups import GroupChanges, GroupRecord, GroupSnapshot
 from gateway.rooms.room import RoomKey, StreamKind
+from gateway.wire.chat import Body, Message
 
 log = logging.getLogger(__name__)
 
-Record = RoomRecord | MemberRecord | StreamIdRecord | BlockRecord
+Record = RoomRecord | MemberRecord | StreamIdRecord | BlockRecord | GroupRecord | Message
 Row = tuple[Any, ...]
 T = TypeVar("T")
 
@@ -32,13 +34,20 @@ UPSERT: Final[Mapping[str, str]] = {
     "stream_ids": "INSERT OR REPLACE INTO stream_ids (stream_id, app, room, text, user, kind) "
     "VALUES (?, ?, ?, ?, ?, ?)",
     "blocks": "INSERT OR REPLACE INTO blocks VALUES (?, ?, ?, ?, ?)",
+    "groups": "INSERT OR REPLACE INTO groups VALUES (?, ?, ?, ?, ?, ?, ?)",
+    "messages": "INSERT OR REPLACE INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
 }
 DELETE: Final[Mapping[str, str]] = {
     "rooms": "DELETE FROM rooms WHERE app = ? AND room = ? AND text = ?",
     "members": "DELETE FROM members WHERE app = ? AND user = ?",
     "stream_ids": "DELETE FROM stream_ids WHERE stream_id = ?",
     "blocks": "DELETE FROM blocks WHERE app = ? AND room = ? AND text = ? AND user = ?",
+    "groups": "DELETE FROM groups WHERE id = ?",
 }
+_DROP_OLD: Final = "DELETE FROM messages WHERE group_id = ? AND seq < ?"
+_DROP_ALL: Final = "DELETE FROM messages WHERE group_id = ?"
+COMPLETE: Final = "complete"
+"""The mark that says: the last server has written all it had. It stands only between two servers."""
 
 
 def load(db: sqlite3.Connection, shift: float) -> Snapshot:
@@ -49,6 +58,43 @@ def load(db: sqlite3.Connection, shift: float) -> Snapshot:
         tuple(stream_ids(db, 0)),
         tuple(_rows(db, "SELECT * FROM blocks", _block)),
     )
+
+
+def load_groups(db: sqlite3.Connection) -> GroupSnapshot:
+    """Return the groups and their messages. Raises sqlite3.Error."""
+    messages = "SELECT * FROM messages ORDER BY group_id, seq"
+    return GroupSnapshot(
+        tuple(_rows(db, "SELECT * FROM groups ORDER BY id", _group)),
+        tuple(_rows(db, messages, _message)),
+        db.execute("SELECT 1 FROM marks WHERE name = ?", (COMPLETE,)).fetchone() is not None,
+    )
+
+
+def mark_complete(db: sqlite3.Connection, complete: bool) -> None:
+    """Put or take away the mark. Raises sqlite3.Error."""
+    if complete:
+        db.execute("INSERT OR REPLACE INTO marks VALUES (?)", (COMPLETE,))
+    else:
+        db.execute("DELETE FROM marks WHERE name = ?", (COMPLETE,))
+
+
+def group_tables(changes: GroupChanges) -> Iterator[tuple[str, Mapping[Any, Record | None]]]:
+    yield "messages", changes.messages
+    yield "groups", changes.groups  # after its messages, of which it deletes what is not kept
+
+
+def statements(table: str, key: Any, record: Record | None, shift: float) -> Iterator[tuple[str, Row]]:
+    """Return what makes the row of `key` what `record` says; None: gone."""
+    if record is None:
+        yield DELETE[table], key_columns(table, key)
+        if table == "groups":
+            yield _DROP_ALL, (key,)
+    elif isinstance(record, Message):
+        yield UPSERT[table], (key[0], *columns(record, shift))
+    else:
+        yield UPSERT[table], columns(record, shift)
+        if isinstance(record, GroupRecord):
+            yield _DROP_OLD, (record.id, record.first)
 
 
 def tables(changes: Changes) -> Iterator[tuple[str, Mapping[Any, Record | None]]]:
@@ -114,6 +160,19 @@ def columns(record: Record, shift: float) -> Row:
             )
         case BlockRecord():
             return (*_room_columns(record.room), record.user_id, int(record.banned))
+        case GroupRecord():
+            return (record.id, *_room_columns(record.room), record.epoch, record.seq, record.first)
+        case Message():
+            return (
+                record.seq,
+                record.time_ms,
+                record.sender,
+                record.nick,
+                record.random,
+                record.event,
+                record.body.json,
+                record.body.size,
+            )
     assert_never(record)
 
 
@@ -190,6 +249,23 @@ def _stream_id(row: Row) -> StreamIdRecord:
 def _block(row: Row) -> BlockRecord:
     app, room, text, user, banned = row
     return BlockRecord(RoomKey(app, room, bool(text)), user, bool(banned))
+
+
+def _group(row: Row) -> GroupRecord:
+    number, app, room, text, epoch, seq, first = row
+    if not all(isinstance(value, int) for value in (number, app, epoch, seq, first)) or not isinstance(room, str):
+        raise TypeError("a column is of the wrong type")
+    return GroupRecord(number, RoomKey(app, room, bool(text)), epoch, seq, first)
+
+
+def _message(row: Row) -> tuple[int, Message]:
+    group_id, seq, time_ms, sender, nick, random, event, body, size = row
+    numbers_right = all(isinstance(value, int) for value in (group_id, seq, time_ms, random, event, size))
+    if not numbers_right or not all(isinstance(value, str) for value in (sender, nick, body)):
+        raise TypeError("a column is of the wrong type")
+    if not body.startswith("[{") or not body.endswith("}]"):
+        raise ValueError("not a body")  # it goes into frames as it is
+    return group_id, Message(seq, time_ms, sender, nick, random, Body(body, size), event)
 
 
 def last_serial(db: sqlite3.Connection) -> int:

@@ -11,6 +11,10 @@ Other services keep their tables in the same file: they add a step to MIGRATIONS
 with `submit` (on the writer's thread, in order, a transaction each). Invariant: one thread uses the connection.
 
 Times are kept as unix seconds; the directory's are monotonic.
+
+Messages of groups go the same way, each once. The mark `complete` is in the file only while no server runs: it is taken
+away, and that synced, before the first message can be told, and put back after the last one was written. Without it
+some may be missing, and `Groups.restore` begins new epochs.
 """
 
 from __future__ import annotations
@@ -32,6 +36,7 @@ from gateway.base.clock import Clock, monotonic, wall
 from gateway.base.errors import ConfigError, Overloaded, ShuttingDown
 from gateway.rooms.directory import Changes, Directory, Snapshot, StreamIdRecord
 from gateway.rooms.directory.stream_ids import StreamIds
+from gateway.rooms.groups import GroupChanges, GroupRecord, Groups
 from gateway.rooms.room import RoomKey, RoomPolicy, StreamKind
 from gateway.services.store import rows
 from gateway.services.store.file import connect, damaged, lock, roll_back
@@ -44,6 +49,8 @@ FLUSH_S: Final = 0.5
 RETRY_S: Final = 1.0
 CLOSE_TIMEOUT_S: Final = 5.0
 MAX_JOBS: Final = 1000
+PRUNE_FROM: Final = 5000
+"""More rows than this wait only for a disk that takes none: then messages that are not kept any more need not wait."""
 
 T = TypeVar("T")
 
@@ -69,6 +76,7 @@ class Store:
         self._pending: dict[tuple[str, object], Record | None] = {}
         self._jobs: deque[tuple[Callable[[sqlite3.Connection], Any], Future[Any]]] = deque()
         self._closing = False
+        self._complete = False
         self._poll = False
         self._foreign: list[StreamIdRecord] = []
         self._data_version = rows.data_version(self._db)
@@ -88,29 +96,55 @@ class Store:
         except sqlite3.Error as error:
             raise damaged(self.path, error) from None
 
-    def restore(self, directory: Directory, policies: Mapping[str, RoomPolicy]) -> None:
-        """Fill an empty directory from the file. Raises ConfigError."""
+    def restore(self, directory: Directory, policies: Mapping[str, RoomPolicy], groups: Groups | None = None) -> None:
+        """Fill an empty directory, and empty groups, from the file. Raises ConfigError."""
         directory.restore(self.load(), policies, self._now())
+        if groups is None:
+            return
+        try:
+            saved = rows.load_groups(self._db)
+        except sqlite3.Error as error:
+            raise damaged(self.path, error) from None
+        if not saved.complete and saved.groups:
+            log.warning("the last server did not end by itself: messages of its last moment may be missing")
+        groups.restore(saved, directory.rooms.keys(), self._now(), int(self._wall() * 1000))
 
     # --- writing
 
     def start(self) -> None:
-        """Start the writer's thread; from now on the connection is its own."""
+        """Start the writer's thread; from now on the connection is its own. Raises ConfigError."""
         assert self._thread is None and not self._closing
+        try:
+            rows.mark_complete(self._db, False)
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.Error as error:
+            raise damaged(self.path, error) from None
         self._thread = threading.Thread(target=self._work, name="store", daemon=True)
         self._thread.start()
 
-    def save(self, changes: Changes) -> None:
+    def save(self, changes: Changes, messages: GroupChanges | None = None) -> None:
         """Hand over changed records; returns at once. After `close` they are dropped."""
         with self._wake:
             if self._closing:
                 return
-            for table, records in rows.tables(changes):
+            for table, records in (*rows.tables(changes), *(rows.group_tables(messages) if messages else ())):
                 for key, record in records.items():
                     self._pending.pop((table, key), None)  # to the end: the order of stream ids is kept
                     self._pending[(table, key)] = record
+            if len(self._pending) > PRUNE_FROM:
+                self._prune()
             self._poll = True
             self._wake.notify()
+
+    def _prune(self) -> None:
+        """Let go of messages that wait and are not kept any more, so that what waits is bounded by what is kept."""
+        first: dict[int, float] = {}
+        for (table, key), record in self._pending.items():
+            if table == "groups" and isinstance(key, int):
+                first[key] = record.first if isinstance(record, GroupRecord) else float("inf")
+        for table, key in list(self._pending):
+            if table == "messages" and isinstance(key, tuple) and key[1] < first.get(key[0], 0):
+                del self._pending[(table, key)]
 
     def submit(self, job: Callable[[sqlite3.Connection], T]) -> Future[T]:
         """Run `job(connection)` on the writer's thread in a transaction of its own; the future has its result.
@@ -127,26 +161,29 @@ class Store:
             self._wake.notify()
         return future
 
-    async def run(self, directory: Directory) -> None:
-        """Save what changes in `directory`, and take over stream ids that `sign url` allocates, until cancelled."""
+    async def run(self, directory: Directory, groups: Groups | None = None) -> None:
+        """Save what changes, and take over stream ids that `sign url` allocates, until cancelled."""
         while True:
             await asyncio.sleep(FLUSH_S)
-            self.tick(directory)
+            self.tick(directory, groups)
 
-    def tick(self, directory: Directory) -> None:
+    def tick(self, directory: Directory, groups: Groups | None = None) -> None:
         """One round of `run`."""
-        self.save(directory.take_changes())
+        self.save(directory.take_changes(), groups.take_changes() if groups is not None else None)
         with self._wake:
             foreign, self._foreign = self._foreign, []
         if foreign:
             directory.adopt_stream_ids(foreign)
 
-    async def aclose(self, directory: Directory) -> None:
-        """Save the last changes and close the file.
+    async def aclose(self, directory: Directory, groups: Groups | None = None) -> None:
+        """Save the last changes and close the file; groups take no message from now on.
 
         Before the endpoints say goodbye: their members should be found by the next start, not be seen to leave.
         """
-        self.save(directory.take_changes())
+        if groups is not None:
+            groups.stop()
+        self.save(directory.take_changes(), groups.take_changes() if groups is not None else None)
+        self._complete = groups is not None
         await asyncio.to_thread(self.close)
 
     def close(self) -> None:
@@ -208,6 +245,8 @@ class Store:
             self._run_job(job, future)
         if closing:
             # What could not be written is lost now; a full disk must not hold the process.
+            if written and self._complete:
+                self._mark_complete()
             return False
         self._look_for_foreign()
         if not written:
@@ -216,15 +255,19 @@ class Store:
                 self._wake.wait_for(lambda: self._closing, RETRY_S)
         return True
 
+    def _mark_complete(self) -> None:
+        try:
+            rows.mark_complete(self._db, True)
+        except sqlite3.Error as error:
+            log.error("! cannot write %s: %s", self.path, error)
+
     def _write(self, pending: Mapping[tuple[str, object], Record | None]) -> bool:
         shift = self._wall() - self._now()
         try:
             self._db.execute("BEGIN IMMEDIATE")
             for (table, key), record in pending.items():
-                if record is None:
-                    self._db.execute(rows.DELETE[table], rows.key_columns(table, key))
-                else:
-                    self._db.execute(rows.UPSERT[table], rows.columns(record, shift))
+                for statement, parameters in rows.statements(table, key, record, shift):
+                    self._db.execute(statement, parameters)
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             self.failures += 1

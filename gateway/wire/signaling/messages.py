@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
 from gateway.base.errors import GatewayError
+from gateway.wire import chat
 from gateway.wire.signaling.requests import VERSION, Direction, MediaKind, RequestId, RoleName, StreamName
 
 
@@ -53,6 +54,8 @@ class Entered:
     streams: tuple[StreamView, ...]
     urls: Mapping[str, str]
     ice_servers: tuple[Mapping[str, object], ...] = ()
+    backlog: chat.Backlog = chat.NOTHING
+    """The newest messages of the room, or all that a client that comes back has missed."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -61,6 +64,21 @@ class Reply:
 
     request: RequestId
     fields: Mapping[str, object] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Told:
+    """The answer to `history`."""
+
+    request: RequestId
+    backlog: chat.Backlog
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Text:
+    """A frame that is written already: what goes to a whole room is written once."""
+
+    text: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -166,9 +184,8 @@ class Kicked:
     reason: str
 
 
-ServerMessage: TypeAlias = (
-    Entered
-    | Reply
+_Plain: TypeAlias = (
+    Reply
     | Failure
     | MemberJoined
     | MemberGone
@@ -182,17 +199,35 @@ ServerMessage: TypeAlias = (
     | PeerClosed
     | Kicked
 )
+ServerMessage: TypeAlias = _Plain | Entered | Told | Text | chat.Message | chat.Direct | chat.Custom
 
 
 def serialize(message: ServerMessage) -> str:
     """Return the text frame of `message`."""
-    return json.dumps(_fields(message), separators=(",", ":"))
-
-
-def _fields(message: ServerMessage) -> dict[str, object]:
     match message:
+        case Text():
+            return message.text
         case Entered():
-            return _entered(message)
+            backlog = chat.backlog_json(message.backlog, {})
+            return f'{_dump(_entered(message))[:-1]},"chat":{backlog}}}'
+        case Told():
+            return chat.backlog_json(message.backlog, {"re": message.request, "ok": True})
+        case chat.Message():
+            return chat.message_json(message)
+        case chat.Direct():
+            return chat.direct_json(message)
+        case chat.Custom():
+            return _dump({"t": "custom", **chat.custom_fields(message)})
+        case _:
+            return _dump(_fields(message))
+
+
+def _dump(fields: Mapping[str, object]) -> str:
+    return json.dumps(fields, separators=(",", ":"))
+
+
+def _fields(message: _Plain) -> dict[str, object]:
+    match message:
         case Reply():
             return {"re": message.request, "ok": True, **message.fields}
         case Failure():

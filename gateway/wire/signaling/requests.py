@@ -3,7 +3,8 @@
 Reading has two steps, so that a refusal can always name the request it answers: `read()` takes one text frame to an
 `Envelope` (raises SignalingError: there is nothing to answer to), `parse()` takes the envelope to a message (raises
 BadRequest, which is answered with the envelope's id). Unknown fields are ignored, so that older servers and newer
-clients meet; an unknown `t` is refused. For any input: a value, SignalingError or BadRequest, nothing else.
+clients meet; an unknown `t` is refused. For any input: a value, SignalingError, BadRequest or (messages only) TooLarge,
+nothing else.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from gateway.base.errors import BadRequest, SignalingError
+from gateway.wire import chat
 
 VERSION: Final = 1
 MAX_FRAME: Final = 256 * 1024
@@ -62,6 +64,8 @@ class Enter:
     nick: str
     resume: str
     keep: frozenset[Direction]
+    position: chat.Position | None = None
+    """How far a client that comes back has read the messages."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -126,7 +130,39 @@ class Leave:
     pass
 
 
-Message: TypeAlias = Enter | Publish | Unpublish | Subscribe | Unsubscribe | Answer | Mute | Role | Restart | Leave
+@dataclasses.dataclass(frozen=True, slots=True)
+class Post:
+    """Say something to the room, or to one user (`to`; "": the room)."""
+
+    random: int
+    body: chat.Body
+    to: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class History:
+    range: chat.Range
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Custom:
+    """A TRTC custom message: `cmd_id` 1..10, at most 1 KB, to the others who are present."""
+
+    cmd_id: int
+    data: bytes
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Inspect:
+    user_id: str
+    stream: StreamName
+
+
+ChatRequest: TypeAlias = Post | History | Custom | Inspect
+"""What may also come over the datachannel."""
+Message: TypeAlias = (
+    Enter | Publish | Unpublish | Subscribe | Unsubscribe | Answer | Mute | Role | Restart | Leave | ChatRequest
+)
 
 
 def read(text: str) -> Envelope:
@@ -153,7 +189,7 @@ def read(text: str) -> Envelope:
 
 
 def parse(envelope: Envelope) -> Message:
-    """Return the message in `envelope`. Raises BadRequest that names the field."""
+    """Return the message in `envelope`. Raises BadRequest that names the field; TooLarge for what people write."""
     parser = _PARSERS.get(envelope.type)
     if parser is None:
         raise BadRequest(f"t: {envelope.type!r} is unknown; known here: {', '.join(_PARSERS)}")
@@ -190,7 +226,16 @@ def _enter(f: Mapping[str, Any]) -> Enter:
         nick=_text(f, "nick", MAX_NICK, default=""),
         resume=_text(f, "resume", 256, default=""),
         keep=frozenset(keep),
+        position=_position(f.get("chat")),
     )
+
+
+def _position(value: object) -> chat.Position | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise BadRequest("chat: {epoch, seq} is needed")
+    return chat.read_position(value.get("epoch"), value.get("seq"))
 
 
 def _publish(f: Mapping[str, Any]) -> Publish:
@@ -237,6 +282,24 @@ def _leave(_: Mapping[str, Any]) -> Leave:
     return Leave()
 
 
+def _post(f: Mapping[str, Any]) -> Post:
+    to = _user(f, "to") if f.get("to") not in (None, "") else ""
+    limit = chat.DIRECT_BYTES if to else chat.GROUP_BYTES
+    return Post(chat.read_random(f.get("random")), chat.read_body(f.get("body"), limit), to)
+
+
+def _history(f: Mapping[str, Any]) -> History:
+    return History(chat.read_range(f))
+
+
+def _custom(f: Mapping[str, Any]) -> Custom:
+    return Custom(*chat.read_custom(f))
+
+
+def _inspect(f: Mapping[str, Any]) -> Inspect:
+    return Inspect(_user(f, "userId"), _choice(f, "stream", StreamName, default="main"))
+
+
 _PARSERS: Final[Mapping[str, Any]] = {
     "enter": _enter,
     "publish": _publish,
@@ -248,6 +311,10 @@ _PARSERS: Final[Mapping[str, Any]] = {
     "role": _role,
     "restart": _restart,
     "leave": _leave,
+    "message": _post,
+    "history": _history,
+    "custom": _custom,
+    "inspect": _inspect,
 }
 
 

@@ -1,0 +1,114 @@
+"""What members say to each other, for every face: signaling, its datachannel and `/im` do these things and no others.
+
+A face reads a request, calls one method here, and answers with what it returns; what others hear, it hears itself by
+listening to `groups.events`. Texts of people stay out of logs and errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from pyee import EventEmitter
+
+from gateway.base.clock import Clock, monotonic, wall
+from gateway.base.errors import NoSuchMember, NoSuchStream, NotPermitted
+from gateway.media.streams import Streams
+from gateway.media.view import StreamView, view
+from gateway.rooms.directory import Directory
+from gateway.rooms.groups import Groups, Receipt
+from gateway.rooms.privileges import Privilege
+from gateway.rooms.room import Member, StreamKind
+from gateway.wire.chat import Backlog, Body, Position, Range
+
+NEWEST: Final = 50
+"""Messages that a newcomer gets."""
+MOST_MISSED: Final = 500
+"""Messages that one who comes back gets at once; it asks for the rest."""
+MAX_BYTES: Final = 512 * 1024
+"""Of the messages in one answer: with an outbox of 4 MB that alone must never close a socket as too slow."""
+SENDING: Final = Privilege.SEND_AUDIO | Privilege.SEND_VIDEO | Privilege.SEND_AUX
+
+
+class Messages:
+    """See the module. All methods are synchronous; they raise what the groups raise, and what they say."""
+
+    def __init__(
+        self,
+        groups: Groups,
+        directory: Directory,
+        streams: Streams,
+        clock: Clock = monotonic,
+        wall: Callable[[], float] = wall,
+    ) -> None:
+        self.groups = groups
+        self._directory = directory
+        self._streams = streams
+        self._clock = clock
+        self._wall = wall
+        directory.events.on("event", groups.on_room_event)
+
+    @property
+    def events(self) -> EventEmitter:
+        """`events.on("event", listener)`: the listener gets each GroupEvent; it must not raise, block or call back."""
+        return self.groups.events
+
+    def _now_ms(self) -> int:
+        return int(self._wall() * 1000)
+
+    def post(self, member: Member, random: int, body: Body) -> Receipt:
+        """Say something to the room. Raises TooMany, TooLarge, ShuttingDown."""
+        return self.groups.post(
+            member.key, member.user_id, member.nick, random, body, now=self._clock(), now_ms=self._now_ms()
+        )
+
+    def post_direct(self, member: Member, to: str, random: int, body: Body) -> Receipt:
+        """Say something to one user of the app, in whatever room it is. Raises NoSuchMember, and as `post`.
+
+        It must have a connection now: messages for those who are away are not kept.
+        """
+        other = self._directory.member(member.key.app, to)
+        if other is None or other.session is None:
+            raise NoSuchMember(f"{to} is not there")
+        return self.groups.post_direct(
+            member.key.app,
+            member.user_id,
+            member.nick,
+            to,
+            random,
+            body,
+            now=self._clock(),
+            now_ms=self._now_ms(),
+        )
+
+    def post_custom(self, member: Member, cmd_id: int, data: bytes) -> int:
+        """Send a custom message to the others; return its number. Raises NotPermitted, TooMany, ShuttingDown."""
+        if not member.privileges & SENDING:
+            raise NotPermitted("custom messages need a right to send (bits 4, 16, 64)")
+        return self.groups.post_custom(member.key, member.user_id, cmd_id, data, now=self._clock())
+
+    def history(self, member: Member, wanted: Range, max_bytes: int = MAX_BYTES) -> Backlog:
+        """Return messages of the member's room, at most `max_bytes` of them (but one at least)."""
+        return self.groups.group(member.key, self._now_ms()).read(wanted, max_bytes)
+
+    def missed(self, member: Member, position: Position | None, *, newest: int = NEWEST) -> Backlog:
+        """Return what a member gets that comes: all after `position`, else the `newest`."""
+        group = self.groups.group(member.key, self._now_ms())
+        return group.missed(position, newest, MOST_MISSED, MAX_BYTES)
+
+    def inspect(self, member: Member, user_id: str, kind: StreamKind) -> tuple[str | None, StreamView]:
+        """Return the transport of somebody's stream in the member's room, and what the server does with it.
+
+        Raises NoSuchMember, NoSuchStream (it never had one).
+        """
+        other = self._directory.member_in(member.key, user_id)
+        if other is None:
+            raise NoSuchMember(f"{user_id} is not in the room")
+        stream_id = self._directory.find_stream_id(member.key, user_id, kind)
+        if stream_id is None:
+            raise NoSuchStream(f"{user_id} has no {kind.value} stream")
+        stream = self._streams.get(stream_id)
+        info = other.streams.get(kind)
+        transport = info.transport if info is not None and info.live else None
+        seen = view(stream) if stream is not None else StreamView()
+        return transport, seen
