@@ -304,7 +304,8 @@ class RoomApi:
         except BadTicket as error:
             raise _Refuse(NEEDS_SIG, error) from None
         try:
-            member = self._entry.join(key, user_id, privileges, nick=nick)
+            guest = tickets.is_guest_ticket(user_sig)  # whose /im comes with the same ticket and must be let in
+            member = self._entry.enter(key, user_id, privileges, nick=nick, guest=guest)
         except RoomFull:
             raise _Refuse(FULL) from None
         except NoSuchRoom:

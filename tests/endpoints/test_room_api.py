@@ -349,6 +349,21 @@ async def test_a_guest_who_enters_by_the_ticket_we_gave_stays_a_guest() -> None:
         assert (await client.expect(t="kicked"))["reason"] == "left"
 
 
+async def test_a_guest_who_asked_where_to_push_may_still_log_in_and_quit() -> None:
+    """get_push_url made a guest a ticket's holder, to whom the same guest's /im and quit_room were then strangers."""
+    async with guests() as world:
+        login = await world.call("get_login_info", {"userID": "alice"})
+        made = await world.call("create_room", {"userID": "alice", "roomInfo": "x"})
+        body = {"userID": "alice", "roomID": made["roomID"]}
+        tickets = {"userSig": login["userSig"], "privateMapKey": made["privateMapKey"]}
+        assert (await world.call("get_push_url", {**body, **tickets}))["code"] == 0
+        assert await world.call("heartbeat", body) == OK
+        client = await world.connect()
+        entered = await client.request("enter", v=1, userId="alice", roomId=int(made["roomID"]), **tickets)
+        assert entered["ok"], entered
+        assert await world.call("quit_room", body) == OK
+
+
 # --- get_push_url
 
 
