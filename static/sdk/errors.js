@@ -2,7 +2,8 @@
 /**
  * Errors of the library: one class, codes as TRTC v5 numbers them, a message in words.
  *
- * `code` says the kind, `extraCode` the cause: for devices 5301-5307, for a refusal the server's own number
+ * `code` says the kind, `extraCode` the cause: 5001-5018 for a parameter, 5101-5109 for a state, 5201-5207 for what the
+ * browser lacks, 5301-5309 for a device, 5501-5502 for a connection; for a refusal the server's own number
  * (docs/protocol.md). `name` of the cause (`bad_ticket`, `room_full`, `NotAllowedError`, ...) is in `reason`.
  */
 
@@ -69,11 +70,29 @@ export function serverError(error) {
   });
 }
 
-/** @param {string} message */
-export const invalid = (message) => new RtcError(ERROR_CODE.INVALID_PARAMETER, message);
+/**
+ * A parameter that is not as it must be.
+ * @param {string} message
+ * @param {number} [extraCode]
+ */
+export const invalid = (message, extraCode = 0) => new RtcError(ERROR_CODE.INVALID_PARAMETER, message, { extraCode });
 
-/** @param {string} message */
-export const misuse = (message) => new RtcError(ERROR_CODE.INVALID_OPERATION, message);
+/**
+ * A call that does not fit the present state.
+ * @param {string} message
+ * @param {number} [extraCode]
+ */
+export const misuse = (message, extraCode = 0) => new RtcError(ERROR_CODE.INVALID_OPERATION, message, { extraCode });
+
+/** @param {string} call that was overtaken by its opposite */
+export const aborted = (call) => new RtcError(ERROR_CODE.OPERATION_ABORT, `${call} was given up: its opposite was called meanwhile`);
+
+/**
+ * What this browser, or this library, cannot do.
+ * @param {string} message
+ * @param {number} [extraCode]
+ */
+export const unsupported = (message, extraCode = 0) => new RtcError(ERROR_CODE.ENV_NOT_SUPPORTED, message, { extraCode });
 
 /** @param {unknown} error whether the connection was lost under it: the session comes back and does it again */
 export const isLost = (error) => error instanceof RtcError && ['lost', 'timeout'].includes(error.reason);

@@ -1,58 +1,102 @@
 // @ts-check
-/**
- * What a member captures: camera, microphone, screen. Profiles, devices and the preview; nothing about the network.
- */
+/** What a member captures: camera, microphone, screen, and the profiles of it; nothing about the network. */
 
-import { ERROR_CODE, RtcError, deviceError, invalid } from './errors.js';
+import { ERROR_CODE, RtcError, deviceError, invalid, unsupported } from './errors.js';
 
 /**
  * @typedef {{width: number, height: number, frameRate: number, bitrate: number}} VideoProfile bitrate in kbit/s
- * @typedef {HTMLElement | string | null | undefined} View an element, the id of one, or nothing
+ * @typedef {'smooth' | 'clear'} QosPreference what a weak network keeps: the frame rate or the resolution
  * @typedef {{
  *   cameraId?: string, useFrontCamera?: boolean, videoTrack?: MediaStreamTrack, mirror?: boolean | string,
- *   fillMode?: 'cover' | 'contain' | 'fill', profile?: string | Partial<VideoProfile>,
- * }} VideoOption
+ *   fillMode?: import('./picture.js').FillMode, profile?: string | Partial<VideoProfile>,
+ *   small?: boolean | string | Partial<VideoProfile>, qosPreference?: QosPreference,
+ * }} VideoOption `small` is taken and has no effect: there is one picture, in its one size; `mirror` turns the view
+ *   (true, "view", "both"), never what is sent
  * @typedef {{
- *   microphoneId?: string, audioTrack?: MediaStreamTrack, profile?: string,
+ *   microphoneId?: string, audioTrack?: MediaStreamTrack, profile?: string, captureVolume?: number,
+ *   earMonitorVolume?: number, echoCancellation?: boolean, noiseSuppression?: boolean, autoGainControl?: boolean,
+ * }} AudioOption volumes 0..100
+ * @typedef {{
+ *   systemAudio?: boolean, profile?: string | Partial<VideoProfile>, videoTrack?: MediaStreamTrack,
+ *   audioTrack?: MediaStreamTrack, fillMode?: import('./picture.js').FillMode, qosPreference?: QosPreference,
  *   echoCancellation?: boolean, noiseSuppression?: boolean, autoGainControl?: boolean,
- * }} AudioOption
+ *   preferDisplaySurface?: 'current-tab' | 'tab' | 'window' | 'monitor',
+ * }} ScreenOption
  */
 
-/** @type {Record<string, [number, number, number]>} width, height, kbit/s; 15 pictures a second, as TRTC has them */
+/** @type {Record<string, VideoProfile>} as TRTC has them */
 const VIDEO_PROFILES = {
-  '120p': [160, 120, 200],
-  '180p': [320, 180, 350],
-  '240p': [320, 240, 400],
-  '360p': [640, 360, 800],
-  '480p': [640, 480, 900],
-  '720p': [1280, 720, 1500],
-  '1080p': [1920, 1080, 2000],
+  '120p': { width: 160, height: 120, frameRate: 15, bitrate: 200 },
+  '180p': { width: 320, height: 180, frameRate: 15, bitrate: 350 },
+  '240p': { width: 320, height: 240, frameRate: 15, bitrate: 400 },
+  '360p': { width: 640, height: 360, frameRate: 15, bitrate: 800 },
+  '480p': { width: 640, height: 480, frameRate: 15, bitrate: 900 },
+  '720p': { width: 1280, height: 720, frameRate: 15, bitrate: 1500 },
+  '1080p': { width: 1920, height: 1080, frameRate: 15, bitrate: 2000 },
+  '1440p': { width: 2560, height: 1440, frameRate: 30, bitrate: 4860 },
+  '4K': { width: 3840, height: 2160, frameRate: 30, bitrate: 9000 },
+};
+
+/** @type {Record<string, VideoProfile>} */
+const SCREEN_PROFILES = {
+  '480p': { width: 640, height: 480, frameRate: 5, bitrate: 900 },
+  '480p_2': { width: 640, height: 480, frameRate: 30, bitrate: 1000 },
+  '720p': { width: 1280, height: 720, frameRate: 5, bitrate: 1200 },
+  '720p_2': { width: 1280, height: 720, frameRate: 30, bitrate: 3000 },
+  '1080p': { width: 1920, height: 1080, frameRate: 5, bitrate: 1600 },
+  '1080p_2': { width: 1920, height: 1080, frameRate: 30, bitrate: 4000 },
+};
+
+/** Ours, when nothing is asked for: text is sharp and scrolling can be followed. */
+const SCREEN = { width: 1920, height: 1080, frameRate: 15, bitrate: 2000 };
+
+/** @type {Record<string, {bitrate: number, stereo: boolean}>} */
+const AUDIO_PROFILES = {
+  standard: { bitrate: 40, stereo: false },
+  'standard-stereo': { bitrate: 64, stereo: true },
+  high: { bitrate: 128, stereo: false },
+  'high-stereo': { bitrate: 192, stereo: true },
 };
 
 /**
+ * @template T
+ * @param {Record<string, T>} known
+ * @param {string} name
+ * @returns {T}
+ */
+function named(known, name) {
+  if (Object.hasOwn(known, name)) return known[name];
+  throw invalid(`profile: ${name} is unknown; known are ${Object.keys(known).join(', ')}`, 5005);
+}
+
+/**
  * @param {string | Partial<VideoProfile> | undefined} profile
- * @param {string} [fallback]
  * @returns {VideoProfile}
  */
-export function videoProfile(profile, fallback = '480p') {
-  const name = typeof profile === 'string' ? profile.replace(/_.*$/, '') : fallback;
-  const entry = VIDEO_PROFILES[name];
-  if (!entry) throw invalid(`profile: ${name} is unknown; known are ${Object.keys(VIDEO_PROFILES).join(', ')}`);
-  const [width, height, bitrate] = entry;
-  const named = { width, height, frameRate: 15, bitrate };
-  return typeof profile === 'object' ? { ...named, ...profile } : named;
-}
+export const videoProfile = (profile = '480p') =>
+  typeof profile === 'string' ? named(VIDEO_PROFILES, profile) : { ...VIDEO_PROFILES['480p'], ...profile };
+
+/**
+ * @param {string | Partial<VideoProfile> | undefined} profile
+ * @returns {VideoProfile}
+ */
+export const screenProfile = (profile = {}) =>
+  typeof profile === 'string' ? named(SCREEN_PROFILES, profile) : { ...SCREEN, ...profile };
+
+/** @param {string | undefined} profile */
+export const audioProfile = (profile = 'standard') => named(AUDIO_PROFILES, profile);
 
 /** Whether this page may ask for a camera: only on HTTPS and on localhost. */
 export function requireDevices() {
   if ('mediaDevices' in navigator && 'getUserMedia' in navigator.mediaDevices) return;
-  throw new RtcError(
-    ERROR_CODE.ENV_NOT_SUPPORTED,
-    globalThis.isSecureContext === false
-      ? 'this origin is insecure: the browser gives a camera and a microphone only to HTTPS pages and to localhost'
-      : 'this browser has no camera and microphone interface',
-    { reason: 'insecure_origin' },
-  );
+  if (globalThis.isSecureContext === false) {
+    throw new RtcError(
+      ERROR_CODE.ENV_NOT_SUPPORTED,
+      'this origin is insecure: the browser gives a camera and a microphone only to HTTPS pages and to localhost',
+      { extraCode: 5201, reason: 'insecure_origin' },
+    );
+  }
+  throw unsupported('this browser has no camera and microphone interface', 5202);
 }
 
 /**
@@ -82,7 +126,7 @@ export async function captureMicrophone(option) {
   if (option.audioTrack) return option.audioTrack;
   requireDevices();
   /** @type {MediaTrackConstraints} */
-  const audio = {};
+  const audio = audioProfile(option.profile).stereo ? { channelCount: { ideal: 2 } } : {};
   if (option.microphoneId) audio.deviceId = { exact: option.microphoneId };
   for (const name of /** @type {const} */ (['echoCancellation', 'noiseSuppression', 'autoGainControl'])) {
     if (option[name] !== undefined) audio[name] = option[name];
@@ -95,89 +139,49 @@ export async function captureMicrophone(option) {
 }
 
 /**
- * @param {{systemAudio?: boolean, profile?: string | Partial<VideoProfile>, videoTrack?: MediaStreamTrack, audioTrack?: MediaStreamTrack}} option
+ * Change a running capture, as far as its source can.
+ * @param {MediaStreamTrack} track
+ * @param {VideoProfile} profile
+ */
+export async function reshape(track, { width, height, frameRate }) {
+  const wanted = { ...track.getConstraints(), width: { ideal: width }, height: { ideal: height }, frameRate: { ideal: frameRate } };
+  await track.applyConstraints(wanted).catch(() => undefined); // a drawn track stays as it is drawn
+}
+
+const SURFACES = /** @type {const} */ ({ 'current-tab': 'browser', tab: 'browser', window: 'window', monitor: 'monitor' });
+
+/**
+ * @param {ScreenOption} option
  * @returns {Promise<{video: MediaStreamTrack, audio: MediaStreamTrack | null}>}
  */
 export async function captureScreen(option) {
   if (option.videoTrack) return { video: option.videoTrack, audio: option.audioTrack ?? null };
-  if (!navigator.mediaDevices?.getDisplayMedia) requireDevices();
-  const { width, height, frameRate } = videoProfile(option.profile, '1080p');
+  if (!navigator.mediaDevices?.getDisplayMedia) {
+    requireDevices();
+    throw unsupported('this browser cannot share a screen', 5205);
+  }
+  const { width, height, frameRate } = screenProfile(option.profile);
+  /** @type {MediaTrackConstraints} */
+  const sound = {};
+  for (const name of /** @type {const} */ (['echoCancellation', 'noiseSuppression', 'autoGainControl'])) {
+    if (option[name] !== undefined) sound[name] = option[name];
+  }
+  const surface = option.preferDisplaySurface;
+  /** @type {DisplayMediaStreamOptions & {preferCurrentTab?: boolean}} */
+  const asked = {
+    video: {
+      width: { max: width },
+      height: { max: height },
+      frameRate: { max: frameRate },
+      ...(surface && { displaySurface: SURFACES[surface] }),
+    },
+    audio: option.systemAudio ? (Object.keys(sound).length ? sound : true) : false,
+    ...(surface === 'current-tab' && { preferCurrentTab: true }),
+  };
   try {
-    const stream = await navigator.mediaDevices.getDisplayMedia({
-      video: { width: { max: width }, height: { max: height }, frameRate: { max: frameRate } },
-      audio: option.systemAudio ?? false,
-    });
+    const stream = await navigator.mediaDevices.getDisplayMedia(asked);
     return { video: stream.getVideoTracks()[0], audio: stream.getAudioTracks()[0] ?? null };
   } catch (error) {
     throw deviceError('screen', error);
-  }
-}
-
-/**
- * @param {MediaDeviceKind} kind
- * @returns {Promise<MediaDeviceInfo[]>}
- */
-export async function devices(kind) {
-  requireDevices();
-  const all = await navigator.mediaDevices.enumerateDevices();
-  return all.filter((device) => device.kind === kind && device.deviceId !== 'default');
-}
-
-/**
- * The media elements inside the application's views: the only DOM that the library owns.
- */
-export class Picture {
-  /** @type {HTMLVideoElement[]} */
-  #elements = [];
-  /** @type {MediaStreamTrack | null} */
-  #track = null;
-
-  /**
-   * Show in these views (and no others) from now on.
-   * @param {View | View[]} views
-   * @param {{fillMode?: string, mirror?: boolean}} look
-   */
-  show(views, look) {
-    this.#clear();
-    for (const view of Array.isArray(views) ? views : [views]) {
-      const place = typeof view === 'string' ? document.getElementById(view) : view;
-      if (view && !place) throw invalid(`view: there is no element ${view}`);
-      if (!place) continue;
-      const element = document.createElement('video');
-      element.autoplay = element.muted = element.playsInline = true;
-      element.style.width = element.style.height = '100%';
-      element.style.objectFit = look.fillMode ?? 'cover';
-      if (look.mirror) element.style.transform = 'scaleX(-1)';
-      place.append(element);
-      this.#elements.push(element);
-    }
-    this.#play();
-  }
-
-  /** @param {MediaStreamTrack | null} track */
-  play(track) {
-    if (track === this.#track) return;
-    this.#track = track;
-    this.#play();
-  }
-
-  remove() {
-    this.#clear();
-    this.#track = null;
-  }
-
-  #play() {
-    for (const element of this.#elements) {
-      element.srcObject = this.#track ? new MediaStream([this.#track]) : null;
-      if (this.#track) element.play().catch(() => undefined); // muted: plays without a gesture
-    }
-  }
-
-  #clear() {
-    for (const element of this.#elements) {
-      element.srcObject = null;
-      element.remove();
-    }
-    this.#elements = [];
   }
 }

@@ -6,65 +6,23 @@
  * the transport. Sections are never stopped: a camera that goes off becomes `inactive` and its section is used again.
  */
 
+import { Watch, inStereo, preferCodecs, sectionsInStereo, switchOnCaptureTime } from './connection.js';
 import { RtcError, isLost } from './errors.js';
+import { log } from './log.js';
 
 /**
  * @typedef {import('./signaling.js').Signaling} Signaling
  * @typedef {'main' | 'aux'} Stream
  * @typedef {'audio' | 'video'} Kind
- * @typedef {{stream: Stream, kind: Kind, track: MediaStreamTrack, bitrateKbps?: number, active: boolean}} Sent
+ * @typedef {{
+ *   stream: Stream, kind: Kind, track: MediaStreamTrack, active: boolean, bitrateKbps?: number, stereo?: boolean,
+ *   preference?: import('./local.js').QosPreference,
+ * }} Sent
  * @typedef {{mid: string, userId: string, stream: Stream, kind: Kind}} Slot
  */
 
-const CAPTURE_TIME = 'http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time';
-const DISCONNECTED_MS = 3_000;
 const RESTART_MS = 8_000;
 const REBUILD_MS = 1_000;
-
-/** Watches a connection and calls for help: first an ICE restart, then, if that did not do, a new connection. */
-class Watch {
-  #timer = 0;
-  #attempts = 0;
-  #connection;
-  #on;
-
-  /**
-   * @param {RTCPeerConnection} connection
-   * @param {{restart: () => void, rebuild: () => void, changed: () => void}} on
-   */
-  constructor(connection, on) {
-    this.#connection = connection;
-    this.#on = on;
-    connection.addEventListener('connectionstatechange', () => this.#changed());
-  }
-
-  stop() {
-    clearTimeout(this.#timer);
-    this.#timer = -1;
-  }
-
-  #changed() {
-    if (this.#timer === -1) return;
-    const state = this.#connection.connectionState;
-    if (state === 'connected') {
-      clearTimeout(this.#timer);
-      this.#timer = this.#attempts = 0;
-    } else if (state === 'failed') {
-      this.#help();
-    } else if (state === 'disconnected' && !this.#timer) {
-      this.#timer = setTimeout(() => this.#help(), DISCONNECTED_MS);
-    }
-    this.#on.changed();
-  }
-
-  #help() {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#help(), RESTART_MS);
-    this.#attempts += 1;
-    if (this.#attempts === 1) this.#on.restart();
-    else this.#on.rebuild();
-  }
-}
 
 export class UpPeer {
   #signaling;
@@ -93,7 +51,9 @@ export class UpPeer {
    * @param {string[]} codecs names in order of preference, such as ["H264", "VP8"]; others are not offered
    * @param {{
    *   changed: () => void, failed: (error: RtcError) => void, channel: (channel: RTCDataChannel | null) => void,
-   * }} on `failed`: the server refused what was sent; `channel`: the datachannel "chat" is another one, or none
+   *   sender: (sender: RTCRtpSender, stream: Stream, kind: Kind) => void,
+   * }} on `failed`: the server refused what was sent; `channel`: the datachannel "chat" is another one, or none;
+   *   `sender`: a new one, before it sends
    */
   constructor(signaling, codecs, on) {
     this.#signaling = signaling;
@@ -137,15 +97,21 @@ export class UpPeer {
     await this.#negotiate();
   }
 
+  /** @returns {Record<string, Stream>} mid → stream, of the sections in use */
+  get streams() {
+    return this.#map();
+  }
+
   /**
    * Send a track, replacing what this stream and kind sent before.
    * @param {Sent} sent
+   * @returns {Promise<boolean>} false if the connection was lost meanwhile: then it is sent when that is back
    */
   async send(sent) {
     const key = `${sent.stream}/${sent.kind}`;
     const section = this.#sent.has(key) ? this.#sections.get(key) : undefined;
     this.#sent.set(key, sent);
-    if (!this.#connection) return;
+    if (!this.#connection) return false;
     try {
       if (!this.#anchored) {
         await this.#building;
@@ -156,8 +122,9 @@ export class UpPeer {
         await this.#attach(sent);
         await this.#negotiate();
       }
+      return this.#sent.get(key) === sent && this.#sections.has(key);
     } catch (error) {
-      if (isLost(error)) return; // sent again when the connection is back
+      if (isLost(error)) return false;
       await this.#detach(key);
       throw error;
     }
@@ -186,10 +153,32 @@ export class UpPeer {
     const sent = this.#sent.get(key);
     if (!sent) return;
     sent.active = active;
+    await this.#change(key, (encoding) => (encoding.active = active));
+  }
+
+  /**
+   * Send the same track in another manner: bit rate, and what a weak network keeps.
+   * @param {Sent} sent
+   */
+  async adjust(sent) {
+    const key = `${sent.stream}/${sent.kind}`;
+    if (!this.#sent.has(key)) return;
+    this.#sent.set(key, sent);
+    await this.#change(key, (encoding, parameters) => {
+      if (sent.bitrateKbps) encoding.maxBitrate = sent.bitrateKbps * 1000;
+      prefer(parameters, sent.preference);
+    });
+  }
+
+  /**
+   * @param {string} key
+   * @param {(encoding: RTCRtpEncodingParameters, parameters: RTCRtpSendParameters) => void} edit
+   */
+  async #change(key, edit) {
     const sender = this.#sections.get(key)?.sender;
     const parameters = sender?.getParameters();
     if (!sender || !parameters?.encodings?.length) return;
-    parameters.encodings[0].active = active;
+    edit(parameters.encodings[0], parameters);
     await sender.setParameters(parameters);
   }
 
@@ -203,7 +192,7 @@ export class UpPeer {
   #trouble(error) {
     if (isLost(error)) return;
     if (error instanceof RtcError) this.#on.failed(error);
-    else console.warn('up:', error);
+    else log.warn('up:', error);
   }
 
   close() {
@@ -241,6 +230,7 @@ export class UpPeer {
       sendEncodings: [encoding],
     });
     this.#sections.set(key, section);
+    this.#on.sender(section.sender, sent.stream, sent.kind);
     switchOnCaptureTime(section);
     if (sent.kind === 'video') preferCodecs(section, this.#codecs);
   }
@@ -290,7 +280,8 @@ export class UpPeer {
    */
   async #offer(connection, iceRestart) {
     if (connection !== this.#connection) return;
-    await connection.setLocalDescription(await connection.createOffer({ iceRestart }));
+    const offer = await connection.createOffer({ iceRestart });
+    await connection.setLocalDescription({ type: 'offer', sdp: sectionsInStereo(offer.sdp ?? '', this.#inStereo(connection)) });
     const sdp = connection.localDescription?.sdp ?? '';
     const answer = iceRestart
       ? await this.#signaling.request('restart', { direction: 'up', sdp }, RESTART_MS)
@@ -299,7 +290,15 @@ export class UpPeer {
     await connection.setRemoteDescription({ type: 'answer', sdp: answer.sdp });
   }
 
-  /** @returns {Record<string, Stream>} mid → stream, of the sections in use */
+  /**
+   * Which sections are for two channels of sound. They stand in the order of the transceivers: none is ever used anew.
+   * @param {RTCPeerConnection} connection
+   */
+  #inStereo(connection) {
+    const stereo = new Set([...this.#sent].flatMap(([key, sent]) => (sent.stereo ? this.#sections.get(key) : [])));
+    return connection.getTransceivers().map((section) => stereo.has(section));
+  }
+
   #map() {
     /** @type {Record<string, Stream>} */
     const streams = {};
@@ -320,13 +319,16 @@ export class DownPeer {
   #watch = null;
   /** @type {Promise<void>} */
   #chain = Promise.resolve();
+  /** @type {Map<string, Slot>} whose the sections are, by mid */
+  received = new Map();
 
   /**
    * @param {Signaling} signaling
    * @param {{
    *   changed: () => void,
    *   slots: (slots: (Slot & {track: MediaStreamTrack})[]) => void,
-   * }} on `slots` gets the whole list at each change
+   *   receiver: (receiver: RTCRtpReceiver, slot: Slot) => void,
+   * }} on `slots` gets the whole list at each change; `receiver`: one and whose it is now
    */
   constructor(signaling, on) {
     this.#signaling = signaling;
@@ -346,7 +348,7 @@ export class DownPeer {
    * @param {{n: number, sdp: string, map: Slot[]}} offer
    */
   offered(offer) {
-    this.#chain = this.#chain.then(() => this.#accept(offer)).catch((error) => console.warn('down:', error));
+    this.#chain = this.#chain.then(() => this.#accept(offer)).catch((error) => log.warn('down:', error));
     return this.#chain;
   }
 
@@ -363,7 +365,7 @@ export class DownPeer {
 
   /** @param {{direction: 'down', fresh?: boolean}} fields */
   #ask(fields) {
-    this.#signaling.request('restart', fields, RESTART_MS).catch((error) => isLost(error) || console.warn('down:', error));
+    this.#signaling.request('restart', fields, RESTART_MS).catch((error) => isLost(error) || log.warn('down:', error));
   }
 
   /** Forget the connection; the next offer makes a new one. */
@@ -371,6 +373,7 @@ export class DownPeer {
     this.#watch?.stop();
     this.#connection?.close();
     this.#connection = null;
+    this.received.clear();
     this.#on.slots([]);
   }
 
@@ -392,8 +395,11 @@ export class DownPeer {
     const slots = [];
     for (const slot of offer.map) {
       const receiver = sections.get(slot.mid)?.receiver;
-      if (receiver) slots.push({ ...slot, track: receiver.track });
+      if (!receiver) continue;
+      this.#on.receiver(receiver, slot);
+      slots.push({ ...slot, track: receiver.track });
     }
+    this.received = new Map(offer.map.map((slot) => [slot.mid, slot]));
     this.#on.slots(slots);
   }
 
@@ -409,54 +415,11 @@ export class DownPeer {
 }
 
 /**
- * Chromium decodes Opus to one channel unless its own description asks for two.
- * @param {string} sdp
+ * @param {RTCRtpSendParameters} parameters
+ * @param {import('./local.js').QosPreference | undefined} preference
  */
-export function inStereo(sdp) {
-  let result = sdp;
-  for (const [, type] of sdp.matchAll(/^a=rtpmap:(\d+) opus\//gim)) {
-    const line = new RegExp(`^a=fmtp:${type} (?!.*\\bstereo=)(.*?)(\r?)$`, 'gm');
-    result = result.replace(line, `a=fmtp:${type} $1;stereo=1$2`);
-  }
-  return result;
-}
-
-/** @param {RTCRtpTransceiver} section */
-function switchOnCaptureTime(section) {
-  const any = /** @type {any} */ (section);
-  if (!any.getHeaderExtensionsToNegotiate) return;
-  try {
-    const extensions = any.getHeaderExtensionsToNegotiate();
-    for (const extension of extensions) if (extension.uri === CAPTURE_TIME) extension.direction = 'sendrecv';
-    any.setHeaderExtensionsToNegotiate(extensions);
-  } catch {
-    // An older browser: sender reports tell the same, later.
-  }
-}
-
-/**
- * Offer these codecs, in this order, and what repairs them.
- * @param {RTCRtpTransceiver} section
- * @param {string[]} names
- */
-function preferCodecs(section, names) {
-  const all = RTCRtpSender.getCapabilities('video')?.codecs ?? [];
-  const is = (/** @type {RTCRtpCodec} */ codec, /** @type {string} */ name) =>
-    codec.mimeType.toLowerCase() === `video/${name.toLowerCase()}`;
-  const wanted = names.flatMap((name) => {
-    const found = all.filter((codec) => is(codec, name));
-    return name.toUpperCase() === 'H264' ? found.sort((a, b) => rank(a) - rank(b)) : found;
-  });
-  if (!wanted.length) return;
-  try {
-    section.setCodecPreferences([...wanted, ...all.filter((codec) => is(codec, 'rtx'))]);
-  } catch {
-    // The browser's own order then.
-  }
-}
-
-/** @param {RTCRtpCodec} codec @returns {number} Constrained Baseline in mode 1 first */
-function rank(codec) {
-  const line = codec.sdpFmtpLine ?? '';
-  return (line.includes('packetization-mode=1') ? 0 : 2) + (line.includes('42e01f') ? 0 : 1);
+function prefer(parameters, preference) {
+  if (!preference) return;
+  const degradationPreference = preference === 'clear' ? 'maintain-resolution' : 'maintain-framerate';
+  Object.assign(parameters, { degradationPreference });
 }

@@ -1,62 +1,64 @@
 // @ts-check
 /**
- * The other members: who is there, what they send, what of it we asked for, and its playing.
+ * The other members: who is there, what they send, and what of it we asked for.
  *
  * The server's announcements and each `entered` give the same picture; `entered` after a lost connection is compared
- * with what was known, so that an application hears only of true changes.
+ * with what was known, so that an application hears only of true changes. In the scene "live" it hears of anchors only.
  */
 
-import { RtcError, isLost } from './errors.js';
-import { Picture } from './local.js';
+import { Autoplay } from './autoplay.js';
+import { RtcError, isLost, misuse } from './errors.js';
+import { Incoming, type } from './incoming.js';
+import { log } from './log.js';
+import { EVENT } from './names.js';
 
 /**
  * @typedef {import('./peers.js').Stream} Stream
  * @typedef {import('./peers.js').Kind} Kind
+ * @typedef {import('./picture.js').View} View
+ * @typedef {import('./incoming.js').StreamInfo} StreamInfo
  * @typedef {import('./signaling.js').Message} Message
  * @typedef {{userId: string, nick: string, role: 'anchor' | 'audience'}} Member
  * @typedef {{
- *   userId: string, stream: Stream, audio: boolean, video: boolean, audioMuted: boolean, videoMuted: boolean,
- *   transport: string, urls: Record<string, string>,
- * }} StreamInfo
+ *   small?: boolean, mirror?: boolean | string, fillMode?: import('./picture.js').FillMode,
+ *   receiveWhenViewVisible?: boolean, viewRoot?: HTMLElement,
+ * }} RemoteVideoOption `small` is taken and has no effect
  */
 
-/** One stream of another member, from the first time we hear of it until the member leaves. */
-class Incoming {
-  /** @type {StreamInfo | null} while it is sent */
-  info = null;
-  /** @type {Set<Kind>} what the server was asked for */
-  asked = new Set();
-  /** @type {{audio: MediaStreamTrack | null, video: MediaStreamTrack | null}} */
-  tracks = { audio: null, video: null };
-  /** @type {{audio: boolean, video: boolean}} as last told to the application */
-  told = { audio: false, video: false };
-  wantsVideo = false;
-  silenced = false;
-  blocked = false;
-  picture = new Picture();
-  sound = Object.assign(new Audio(), { autoplay: false });
-}
+const QUIET = new Set(['not_permitted', 'no_such_stream', 'no_such_member']);
 
 export class Remotes {
   #request;
   #emit;
+  #listens;
+  /** as `enterRoom` says */
   autoAudio = true;
   autoVideo = false;
-  #allSilenced = false;
+  /** @type {'rtc' | 'live'} */
+  scene = 'rtc';
+  /** @type {boolean | undefined} */
+  autoPlayDialog = undefined;
+  /** @type {boolean | undefined} */
+  #allSilenced = undefined;
   #volume = 1;
+  /** @type {Map<string, number>} 0..1 */
+  #volumes = new Map();
   /** @type {Map<string, Member>} */
   #members = new Map();
+  /** @type {Set<string>} those whom the application knows of */
+  #told = new Set();
   /** @type {Map<string, Incoming>} by user and stream */
   #incoming = new Map();
-  #resumeArmed = false;
+  #autoplay = new Autoplay(() => this.resume());
 
   /**
    * @param {(type: string, fields: Message) => Promise<Message>} request
-   * @param {(event: string, detail: object) => void} emit
+   * @param {{emit: (event: string, detail: object) => void, listens: (event: string) => boolean}} on
    */
-  constructor(request, emit) {
+  constructor(request, { emit, listens }) {
     this.#request = request;
     this.#emit = emit;
+    this.#listens = listens;
   }
 
   get members() {
@@ -67,6 +69,17 @@ export class Remotes {
     return [...this.#incoming.values()].flatMap((incoming) => (incoming.info ? [incoming.info] : []));
   }
 
+  /** Who sends sound, and the ids of the tracks that it arrives in. @returns {Map<string, string[]>} */
+  get sounding() {
+    /** @type {Map<string, string[]>} */
+    const users = new Map();
+    for (const { userId, info, tracks } of this.#incoming.values()) {
+      if (!info?.audio) continue;
+      users.set(userId, [...(users.get(userId) ?? []), ...(tracks.audio ? [tracks.audio.id] : [])]);
+    }
+    return users;
+  }
+
   /**
    * @param {string} userId
    * @param {Stream} stream
@@ -74,6 +87,14 @@ export class Remotes {
    */
   track(userId, stream, kind) {
     return this.#incoming.get(`${userId}/${stream}`)?.tracks[kind] ?? null;
+  }
+
+  /**
+   * @param {string} userId
+   * @param {Stream} stream
+   */
+  snapshot(userId, stream) {
+    return this.#incoming.get(`${userId}/${stream}`)?.picture.snapshot() ?? '';
   }
 
   /**
@@ -87,13 +108,14 @@ export class Remotes {
     const live = new Map(streams.map((info) => [`${info.userId}/${info.stream}`, info]));
     for (const [key, incoming] of this.#incoming) {
       incoming.asked.clear();
-      if (!live.has(key)) this.#update(incoming, null);
+      if (!live.has(key)) incoming.update(null);
     }
     for (const info of live.values()) this.#stream(info);
   }
 
-  /** @param {Message} message @returns {boolean} whether it was one of ours */
+  /** @param {Message} message @returns {boolean} whether it was one of ours that changes the picture of the room */
   message(message) {
+    const incoming = this.#incoming.get(`${message.userId}/${message.stream}`);
     switch (message.t) {
       case 'member+':
         this.#joined(/** @type {any} */ (message));
@@ -104,15 +126,12 @@ export class Remotes {
       case 'stream+':
         this.#stream(/** @type {any} */ (message));
         return true;
-      case 'stream-': {
-        const incoming = this.#incoming.get(`${message.userId}/${message.stream}`);
-        if (incoming) this.#update(incoming, null);
+      case 'stream-':
+        incoming?.update(null);
         return true;
-      }
       case 'mute': {
-        const incoming = this.#incoming.get(`${message.userId}/${message.stream}`);
         const field = message.kind === 'audio' ? 'audioMuted' : 'videoMuted';
-        if (incoming?.info) this.#update(incoming, { ...incoming.info, [field]: message.muted });
+        if (incoming?.info) incoming.update({ ...incoming.info, [field]: message.muted });
         return true;
       }
       default:
@@ -120,33 +139,39 @@ export class Remotes {
     }
   }
 
+  /** @param {Message} message The server pauses a picture for us, or goes on. */
+  paused({ userId, stream, kind, paused }) {
+    if (kind === 'video') this.#incoming.get(`${userId}/${stream}`)?.picture.hold(paused);
+  }
+
   /** @param {(import('./peers.js').Slot & {track: MediaStreamTrack})[]} slots all that come on the down connection */
   slots(slots) {
     const now = new Map(slots.map((slot) => [`${slot.userId}/${slot.stream}/${slot.kind}`, slot.track]));
     for (const [key, incoming] of this.#incoming) {
-      for (const kind of /** @type {const} */ (['audio', 'video'])) {
-        const track = now.get(`${key}/${kind}`) ?? null;
-        if (track === incoming.tracks[kind]) continue;
-        incoming.tracks[kind] = track;
-        const [userId, stream] = split(key);
-        if (track) this.#emit('track', { userId, streamType: type(stream), track });
-      }
-      this.#play(key, incoming);
+      for (const kind of /** @type {const} */ (['audio', 'video'])) incoming.received(kind, now.get(`${key}/${kind}`) ?? null);
+      incoming.play();
     }
   }
 
   /**
+   * @param {string} call
    * @param {string} userId
    * @param {Stream} stream
-   * @param {import('./local.js').View | import('./local.js').View[]} view
-   * @param {{fillMode?: string, mirror?: boolean}} look
+   * @param {View | View[]} view `undefined`: the present ones
+   * @param {RemoteVideoOption} option
    */
-  async showVideo(userId, stream, view, look) {
-    const incoming = this.#get(userId, stream);
+  async showVideo(call, userId, stream, view, option) {
+    const incoming = this.#need(call, userId, stream);
+    if (view !== undefined) incoming.picture.show(view);
     incoming.wantsVideo = true;
-    incoming.picture.show(view, look);
-    this.#play(`${userId}/${stream}`, incoming);
-    await this.#subscribe(`${userId}/${stream}`, incoming);
+    const { mirror, fillMode, receiveWhenViewVisible, viewRoot } = option;
+    if (mirror !== undefined) incoming.picture.dress({ mirror: !!mirror });
+    if (fillMode) incoming.picture.dress({ fillMode });
+    if (receiveWhenViewVisible !== undefined) {
+      incoming.observe(receiveWhenViewVisible, viewRoot, () => this.#subscribe(incoming).catch(warn));
+    }
+    incoming.play();
+    await this.#subscribe(incoming);
   }
 
   /**
@@ -154,25 +179,27 @@ export class Remotes {
    * @param {Stream} [stream]
    */
   async hideVideo(userId, stream) {
-    for (const [key, incoming] of this.#incoming) {
-      const [whose, which] = split(key);
-      if ((userId !== '*' && whose !== userId) || (stream && which !== stream)) continue;
+    for (const incoming of this.#of(userId)) {
+      if (stream && incoming.stream !== stream) continue;
       incoming.wantsVideo = false;
+      incoming.observe(false, undefined, () => undefined);
       incoming.picture.remove();
-      await this.#subscribe(key, incoming);
+      await this.#subscribe(incoming);
     }
   }
 
   /**
-   * @param {string} userId '*' for everybody
+   * @param {string} userId '*' for everybody, those who come later too
    * @param {boolean} silenced
    */
   async silence(userId, silenced) {
     if (userId === '*') this.#allSilenced = silenced;
-    for (const [key, incoming] of this.#incoming) {
-      if (userId !== '*' && split(key)[0] !== userId) continue;
+    else if (!this.#members.has(userId)) throw misuse(`muteRemoteAudio: ${userId} is not in the room`, 5102);
+    else this.#get(userId, 'main').silenced = silenced;
+    for (const incoming of this.#of(userId)) {
       incoming.silenced = silenced;
-      await this.#subscribe(key, incoming);
+      incoming.play();
+      await this.#subscribe(incoming);
     }
   }
 
@@ -181,37 +208,50 @@ export class Remotes {
    * @param {number} volume 0..100
    */
   setVolume(userId, volume) {
-    const part = Math.min(Math.max(volume, 0), 100) / 100;
-    if (userId === '*') this.#volume = part;
-    for (const [key, incoming] of this.#incoming) {
-      if (userId === '*' || split(key)[0] === userId) incoming.sound.volume = part;
+    const part = volume / 100;
+    if (userId === '*') {
+      this.#volume = part;
+      this.#volumes.clear();
+    } else {
+      this.#volumes.set(userId, part);
     }
+    for (const incoming of this.#of(userId)) incoming.sound.volume = part;
   }
 
   /** Play what the browser held back: call it from a click. */
   async resume() {
-    for (const incoming of this.#incoming.values()) {
-      if (!incoming.blocked) continue;
-      try {
-        await incoming.sound.play();
-        incoming.blocked = false;
-      } catch {
-        // Still not allowed; the next gesture will do.
-      }
-    }
-    return ![...this.#incoming.values()].some((incoming) => incoming.blocked);
+    const blocked = [...this.#incoming.values()].filter((incoming) => incoming.sound.blocked);
+    const played = await Promise.all(blocked.map((incoming) => incoming.sound.resume()));
+    const all = played.every(Boolean);
+    if (all) this.#autoplay.disarm();
+    return all;
   }
 
   clear() {
-    for (const userId of [...this.#members.keys()]) this.#remove(userId);
+    for (const incoming of this.#incoming.values()) incoming.close();
     this.#incoming.clear();
+    this.#members.clear();
+    this.#told.clear();
+    this.#volumes.clear();
+    this.#allSilenced = undefined;
+    this.#autoplay.disarm();
+  }
+
+  /** @param {string} userId '*' for everybody */
+  #of(userId) {
+    return [...this.#incoming.values()].filter((incoming) => userId === '*' || incoming.userId === userId);
   }
 
   /** @param {Member} member */
   #joined({ userId, nick, role }) {
-    const known = this.#members.has(userId);
     this.#members.set(userId, { userId, nick, role });
-    if (!known) this.#emit('remote-user-enter', { userId, nick, role });
+    const shown = this.scene === 'rtc' || role === 'anchor';
+    if (shown && !this.#told.has(userId)) {
+      this.#told.add(userId);
+      this.#emit(EVENT.REMOTE_USER_ENTER, { userId, nick, role });
+    } else if (!shown && this.#told.delete(userId)) {
+      this.#emit(EVENT.REMOTE_USER_EXIT, { userId, reason: 'audience' });
+    }
   }
 
   /**
@@ -219,47 +259,34 @@ export class Remotes {
    * @param {string} reason
    */
   #left(userId, reason) {
-    for (const [key, incoming] of this.#incoming) if (split(key)[0] === userId) this.#update(incoming, null, key);
-    this.#remove(userId);
-    this.#emit('remote-user-exit', { userId, reason });
-  }
-
-  /** @param {string} userId */
-  #remove(userId) {
-    this.#members.delete(userId);
-    for (const [key, incoming] of this.#incoming) {
-      if (split(key)[0] !== userId) continue;
-      incoming.picture.remove();
-      incoming.sound.srcObject = null;
-      this.#incoming.delete(key);
+    for (const incoming of this.#of(userId)) {
+      incoming.update(null);
+      incoming.close();
+      this.#incoming.delete(`${userId}/${incoming.stream}`);
     }
+    this.#members.delete(userId);
+    this.#volumes.delete(userId);
+    if (this.#told.delete(userId)) this.#emit(EVENT.REMOTE_USER_EXIT, { userId, reason });
   }
 
   /** @param {StreamInfo} info */
   #stream(info) {
     const incoming = this.#get(info.userId, info.stream);
     const { userId, stream, audio, video, audioMuted, videoMuted, transport, urls } = info;
-    this.#update(incoming, { userId, stream, audio, video, audioMuted, videoMuted, transport, urls });
-    this.#subscribe(`${info.userId}/${info.stream}`, incoming).catch(warn);
+    incoming.update({ userId, stream, audio, video, audioMuted, videoMuted, transport, urls });
+    this.#subscribe(incoming).catch(warn);
   }
 
   /**
-   * @param {Incoming} incoming
-   * @param {StreamInfo | null} info
-   * @param {string} [key]
+   * @param {string} call
+   * @param {string} userId
+   * @param {Stream} stream
    */
-  #update(incoming, info, key = incoming.info ? `${incoming.info.userId}/${incoming.info.stream}` : '') {
-    incoming.info = info;
-    if (info) key = `${info.userId}/${info.stream}`;
-    if (!key) return;
-    const [userId, stream] = split(key);
-    for (const kind of /** @type {const} */ (['audio', 'video'])) {
-      const available = kind === 'audio' ? !!info?.audio && !info.audioMuted : !!info?.video && !info.videoMuted;
-      if (available === incoming.told[kind]) continue;
-      incoming.told[kind] = available;
-      this.#emit(`remote-${kind}-${available ? 'available' : 'unavailable'}`, { userId, streamType: type(stream) });
-    }
-    this.#play(key, incoming);
+  #need(call, userId, stream) {
+    if (!this.#members.has(userId)) throw misuse(`${call}: ${userId} is not in the room`, 5102);
+    const incoming = this.#incoming.get(`${userId}/${stream}`);
+    if (!incoming?.info) throw misuse(`${call}: ${userId} has no ${type(stream)} stream`, 5103);
+    return incoming;
   }
 
   /**
@@ -270,10 +297,14 @@ export class Remotes {
     const key = `${userId}/${stream}`;
     let incoming = this.#incoming.get(key);
     if (!incoming) {
-      incoming = new Incoming();
-      incoming.silenced = this.#allSilenced;
+      incoming = new Incoming(userId, stream, {
+        emit: this.#emit,
+        blocked: (sound) => this.#blocked(userId, sound),
+      });
+      incoming.silenced = this.#allSilenced ?? !this.autoAudio;
       incoming.wantsVideo = this.autoVideo;
-      incoming.sound.volume = this.#volume;
+      incoming.picture.dress({ fillMode: stream === 'aux' ? 'contain' : 'cover' });
+      incoming.sound.volume = this.#volumes.get(userId) ?? this.#volume;
       this.#incoming.set(key, incoming);
     }
     return incoming;
@@ -281,16 +312,12 @@ export class Remotes {
 
   /**
    * Ask the server for what is wanted now and was not asked for yet, and to stop the rest.
-   * @param {string} key
    * @param {Incoming} incoming
    */
-  async #subscribe(key, incoming) {
+  async #subscribe(incoming) {
     if (!incoming.info) return; // asked for when the stream begins
-    const [userId, stream] = split(key);
-    /** @type {Set<Kind>} */
-    const wanted = new Set();
-    if (this.autoAudio && !incoming.silenced) wanted.add('audio');
-    if (incoming.wantsVideo) wanted.add('video');
+    const { userId, stream } = incoming;
+    const wanted = incoming.wanted();
     const missing = [...wanted].filter((kind) => !incoming.asked.has(kind));
     const surplus = [...incoming.asked].filter((kind) => !wanted.has(kind));
     incoming.asked = wanted;
@@ -304,50 +331,15 @@ export class Remotes {
   }
 
   /**
-   * Give the tracks to their elements, or take them away: a stopped stream would leave its last picture standing.
-   * @param {string} key
-   * @param {Incoming} incoming
+   * @param {string} userId
+   * @param {import('./sound.js').Sound} sound
    */
-  #play(key, incoming) {
-    incoming.picture.play(incoming.told.video ? incoming.tracks.video : null);
-    const track = incoming.silenced ? null : incoming.tracks.audio;
-    const playing = /** @type {MediaStream | null} */ (incoming.sound.srcObject)?.getTracks()[0] ?? null;
-    if (track === playing) return;
-    incoming.sound.srcObject = track ? new MediaStream([track]) : null;
-    incoming.blocked = false;
-    if (!track) return;
-    incoming.sound.play().catch((error) => {
-      if (error?.name !== 'NotAllowedError') return; // replaced meanwhile
-      incoming.blocked = true;
-      this.#armResume();
-      this.#emit('autoplay-failed', { userId: split(key)[0] });
-    });
-  }
-
-  /** Any gesture in the page lets the held-back sound play. */
-  #armResume() {
-    if (this.#resumeArmed) return;
-    this.#resumeArmed = true;
-    const gestures = ['click', 'touchend', 'keydown'];
-    const go = async () => {
-      if (!(await this.resume())) return;
-      this.#resumeArmed = false;
-      for (const name of gestures) document.removeEventListener(name, go, true);
-    };
-    for (const name of gestures) document.addEventListener(name, go, true);
+  #blocked(userId, sound) {
+    const heard = this.#listens(EVENT.AUTOPLAY_FAILED);
+    this.#autoplay.blocked(this.autoPlayDialog ?? !heard);
+    this.#emit(EVENT.AUTOPLAY_FAILED, { userId, mediaType: 'audio', resume: () => sound.resume() });
   }
 }
-
-const QUIET = new Set(['not_permitted', 'no_such_stream', 'no_such_member']);
-
-/** @param {string} key @returns {[string, Stream]} */
-function split(key) {
-  const [userId, stream] = key.split('/');
-  return [userId, /** @type {Stream} */ (stream)];
-}
-
-/** @param {Stream} stream */
-export const type = (stream) => (stream === 'aux' ? 'sub' : 'main');
 
 /** @param {unknown} error */
-const warn = (error) => console.warn('remote:', error);
+const warn = (error) => log.warn('remote:', error);

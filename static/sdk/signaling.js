@@ -7,7 +7,7 @@
  * `entered` (kept in memory only), or, when its time is over, enters again with its tickets.
  */
 
-import { ERROR_CODE, RtcError, serverError } from './errors.js';
+import { ERROR_CODE, RtcError, aborted, serverError } from './errors.js';
 
 /**
  * @typedef {'closed' | 'connecting' | 'open' | 'reconnecting'} SignalingState
@@ -26,6 +26,7 @@ const OPEN_TIMEOUT_MS = 8_000;
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 4_000;
 const GIVE_UP_MS = 120_000;
+const PROBE_TIMEOUT_MS = 3_000;
 /** Refusals that may be different in a moment. */
 const PASSING = new Set(['unavailable', 'overloaded', 'shutting_down', 'too_many']);
 
@@ -44,8 +45,12 @@ export class Signaling {
   iceServers = [];
   /** @type {SignalingState} */
   #state = 'closed';
+  /** @type {WebSocket | null} the one that was opened last, whether it became ours or not */
+  #opening = null;
   /** @type {(() => void) | null} */
   #wake = null;
+  /** since when the server was looked for in vain */
+  #missedSince = 0;
 
   /**
    * @param {string} url ws:// or wss:// address of /signaling
@@ -69,9 +74,11 @@ export class Signaling {
     this.#ticket = { v: 1, ...ticket };
     this.#resumeToken = '';
     this.#setState('connecting');
+    const mine = this.#ticket;
     try {
       return await this.#open(false);
     } catch (error) {
+      if (mine !== this.#ticket) throw aborted('enterRoom');
       this.#ticket = null;
       this.#setState('closed');
       throw error;
@@ -91,9 +98,24 @@ export class Signaling {
     return this.#ask(socket, type, fields, timeoutMs);
   }
 
+  /**
+   * Enter with other fields than before, if the connection is lost.
+   * @param {Message} fields
+   */
+  amend(fields) {
+    if (this.#ticket) Object.assign(this.#ticket, fields);
+  }
+
   /** Try at once if this is a pause before the next attempt: the network may be back. */
   hurry() {
+    this.#missedSince = performance.now();
     this.#wake?.();
+  }
+
+  /** Find out whether the connection is alive, and come back at once if not: nobody knows after a sleep. */
+  probe() {
+    if (this.#state === 'reconnecting') this.hurry();
+    else if (this.#state === 'open') this.request('history', { count: 1 }, PROBE_TIMEOUT_MS).catch(() => undefined);
   }
 
   /** Treat the connection as dead now (a request went unanswered, the network changed) and come back. */
@@ -119,6 +141,7 @@ export class Signaling {
     this.#socket = null;
     this.#failPending(lost());
     socket?.close(1000);
+    this.#opening?.close();
     this.#setState('closed');
     this.#wake?.();
   }
@@ -148,14 +171,16 @@ export class Signaling {
    * @returns {Promise<Message>}
    */
   async #open(again) {
+    const ticket = this.#ticket;
     const socket = new WebSocket(this.#url);
+    this.#opening = socket;
     try {
       await opened(socket);
     } catch (error) {
       socket.close();
       throw error;
     }
-    if (!this.#ticket) {
+    if (!ticket || ticket !== this.#ticket) {
       socket.close();
       throw lost();
     }
@@ -166,6 +191,7 @@ export class Signaling {
     let entered;
     try {
       entered = await this.#enterOn(socket, again ? this.#handlers.chat() : undefined);
+      if (ticket !== this.#ticket) throw lost(); // left meanwhile
     } catch (error) {
       if (this.#socket === socket) this.#socket = null;
       socket.onclose = null;
@@ -236,18 +262,19 @@ export class Signaling {
 
   async #comeBack() {
     this.#setState('reconnecting');
-    const since = performance.now();
+    this.#missedSince = performance.now();
     let pause = FIRST_PAUSE_MS;
-    while (this.#ticket) {
+    const ticket = this.#ticket;
+    while (ticket && ticket === this.#ticket) {
       try {
         await this.#open(true);
         return;
       } catch (error) {
-        if (!this.#ticket) return;
+        if (ticket !== this.#ticket) return;
         const refused = isRefusal(error);
-        if (refused || performance.now() - since > GIVE_UP_MS) {
+        if (refused || performance.now() - this.#missedSince > GIVE_UP_MS) {
           this.#ticket = null;
-          this.#setState('closed', refused ? /** @type {RtcError} */ (error) : lost());
+          this.#setState('closed', refused ? /** @type {RtcError} */ (error) : lost(REENTRY_FAILED));
           return;
         }
         const advised = error instanceof RtcError ? error.retryAfterMs : 0;
@@ -294,7 +321,11 @@ export class Signaling {
 const isRefusal = (error) =>
   error instanceof RtcError && error.code === ERROR_CODE.SERVER_ERROR && !PASSING.has(error.reason);
 
-const lost = () => new RtcError(ERROR_CODE.OPERATION_FAILED, 'the connection to the server is lost', { reason: 'lost' });
+/** TRTC's number for a call that could not be taken up again. */
+const REENTRY_FAILED = 5502;
+
+const lost = (extraCode = 0) =>
+  new RtcError(ERROR_CODE.OPERATION_FAILED, 'the connection to the server is lost', { extraCode, reason: 'lost' });
 
 /**
  * @param {WebSocket} socket

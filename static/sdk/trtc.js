@@ -11,165 +11,114 @@
  *     await trtc.startLocalAudio();
  *     await trtc.startLocalVideo({ view: 'me' });
  *
- * An ES module, no build step, no dependency. The only DOM it owns is the media elements inside a `view`.
+ * An ES module, no build step, no dependency. This class says what there is; what it does is done by its parts.
  */
 
-import { Chat } from './chat.js';
-import { ERROR_CODE, RtcError, invalid, isLost, misuse } from './errors.js';
-import { Picture, captureCamera, captureMicrophone, captureScreen, devices, videoProfile } from './local.js';
+import { Call } from './call.js';
+import { bytes, oneOf, percentage, text } from './checks.js';
+import { capabilities, devices } from './devices.js';
+import { ERROR_CODE, invalid, misuse, unsupported } from './errors.js';
+import { setLogLevel } from './log.js';
 import { EVENT, TYPE } from './names.js';
-import { DownPeer, UpPeer } from './peers.js';
-import { Remotes } from './remote.js';
-import { Signaling } from './signaling.js';
-import { Sources } from './sources.js';
+import { useSpeaker } from './sound.js';
 
 /**
- * @typedef {import('./local.js').View} View
- * @typedef {import('./local.js').VideoOption} VideoOption
- * @typedef {import('./local.js').AudioOption} AudioOption
- * @typedef {import('./signaling.js').Message} Message
+ * @typedef {import('./picture.js').View} View
+ * @typedef {import('./checks.js').EnterRoomConfig} EnterRoomConfig
+ * @typedef {import('./locals.js').LocalVideoConfig} LocalVideoConfig
+ * @typedef {import('./locals.js').LocalAudioConfig} LocalAudioConfig
+ * @typedef {import('./locals.js').ScreenShareConfig} ScreenShareConfig
  * @typedef {'main' | 'sub'} StreamType
- * @typedef {'DISCONNECTED' | 'CONNECTING' | 'CONNECTED'} ConnectionState
- * @typedef {{server?: string, url?: string, codecs?: string[]}} CreateOptions all ours: `server` is the origin of the
- *   gateway, such as https://gw.example.com (default: where this file came from), `url` the exact address of its
- *   signaling, `codecs` those to send pictures in, by preference (default H264, VP8)
  * @typedef {{
- *   sdkAppId?: number, userId: string, userSig?: string, privateMapKey?: string, roomId?: number, strRoomId?: string,
- *   scene?: 'rtc' | 'live', role?: 'anchor' | 'audience', nick?: string,
- *   autoReceiveAudio?: boolean, autoReceiveVideo?: boolean,
- * }} EnterRoomConfig `nick` is ours
- * @typedef {{view?: View | View[], publish?: boolean, mute?: boolean, option?: VideoOption}} LocalVideoConfig
- * @typedef {{publish?: boolean, mute?: boolean, option?: AudioOption}} LocalAudioConfig
+ *   userId: string, streamType?: StreamType, view?: View | View[], option?: import('./remote.js').RemoteVideoOption,
+ * }} RemoteVideoConfig
+ * @typedef {import('./call.js').CreateOptions} CreateOptions
  */
 
-/** @type {EventTarget | undefined} of browsers that tell about the network */
-const networkInformation = /** @type {any} */ (navigator).connection;
+const CUSTOM_BYTES = 1024;
 
 export default class TRTC {
   static EVENT = EVENT;
   static TYPE = TYPE;
   static ERROR_CODE = ERROR_CODE;
 
-  /**
-   * @param {CreateOptions} [options]
-   */
+  /** @param {CreateOptions} [options] */
   static create(options = {}) {
     return new TRTC(options);
   }
 
-  /** @returns {Promise<{result: boolean, detail: Record<string, boolean>}>} */
+  /** What this browser can do; `result` is whether it can take part in a call. */
   static async isSupported() {
-    const detail = {
-      isBrowserSupported: typeof RTCPeerConnection === 'function' && typeof WebSocket === 'function',
-      isWebRTCSupported: typeof RTCPeerConnection === 'function',
-      isMediaDevicesSupported: !!navigator.mediaDevices?.getUserMedia,
-      isScreenShareSupported: !!navigator.mediaDevices?.getDisplayMedia,
-      isH264EncodeSupported: sends('video/H264'),
-      isVp8EncodeSupported: sends('video/VP8'),
-    };
-    return { result: detail.isWebRTCSupported && detail.isMediaDevicesSupported, detail };
+    return capabilities();
   }
 
-  static getCameraList = () => devices('videoinput');
-  static getMicrophoneList = () => devices('audioinput');
-  static getSpeakerList = () => devices('audiooutput');
+  /** @param {boolean} [requestPermission] open one for a moment, if their names are hidden until then */
+  static getCameraList = (requestPermission = true) => devices('videoinput', requestPermission);
 
-  /** @type {Map<string, Set<{handler: (detail: any) => void, context: unknown}>>} */
-  #listeners = new Map();
-  /** @type {Signaling} */
-  #signaling;
-  #chat;
-  #up;
-  #down;
-  #remotes;
-  #sources;
-  #preview = new Picture();
-  #screenPreview = new Picture();
-  /** @type {ConnectionState} */
-  #state = 'DISCONNECTED';
-  /** @type {Message | null} the last `entered` */
-  #room = null;
-  #volumeEvents = false;
-  #networkChanged = () => this.#newNetwork();
+  /** @param {boolean} [requestPermission] */
+  static getMicrophoneList = (requestPermission = true) => devices('audioinput', requestPermission);
+
+  /** @param {boolean} [requestPermission] */
+  static getSpeakerList = (requestPermission = true) => devices('audiooutput', requestPermission);
+
+  /**
+   * Play what the others say by this speaker.
+   * @param {string} speakerId
+   */
+  static async setCurrentSpeaker(speakerId) {
+    text('speakerId', speakerId);
+    if (!('setSinkId' in HTMLMediaElement.prototype)) throw unsupported('this browser chooses the speaker itself');
+    const known = await devices('audiooutput', false);
+    if (speakerId !== 'default' && !known.some((device) => device.deviceId === speakerId)) {
+      throw invalid(`speakerId: there is no speaker ${speakerId}`, 5005);
+    }
+    await useSpeaker(speakerId);
+    Call.each((call) => call.devices.used('audiooutput', speakerId));
+  }
+
+  /** @param {number} level what the console shows: 0 trace, 1 debug, 2 info, 3 warn (as it is), 4 error, 5 nothing */
+  static setLogLevel(level) {
+    if (!Number.isInteger(level) || level < 0 || level > 5) throw invalid('level: 0 to 5', 5005);
+    setLogLevel(level);
+  }
+
+  #call;
 
   /** @param {CreateOptions} options */
-  constructor({ server, url, codecs = ['H264', 'VP8'] }) {
-    const address = new URL(url ?? '/signaling', server ?? import.meta.url);
-    address.protocol = address.protocol.replace(/^http/, 'ws');
-    this.#signaling = new Signaling(address.href, {
-      onState: (state, error) => this.#signalingState(state, error),
-      onEntered: (entered, again) => this.#entered(entered, again),
-      onMessage: (message) => this.#message(message),
-      kept: () => this.#kept(),
-      chat: () => this.#chat.enterFields(),
-    });
-    this.#chat = new Chat({
-      request: (type, fields) => this.#signaling.request(type, fields),
-      emit: (event, detail) => this.#emit(event, detail),
-      isIn: () => this.#room !== null,
-      userId: () => this.#room?.userId ?? '',
-    });
-    const changed = () => this.#updateState();
-    this.#up = new UpPeer(this.#signaling, codecs, {
-      changed,
-      failed: (error) => this.#emit(EVENT.ERROR, error),
-      channel: (channel) => this.#chat.channel(channel),
-    });
-    this.#remotes = new Remotes(
-      (type, fields) => this.#signaling.request(type, fields),
-      (event, detail) => this.#emit(event, detail),
-    );
-    this.#down = new DownPeer(this.#signaling, { changed, slots: (slots) => this.#remotes.slots(slots) });
-    this.#sources = new Sources(this.#up, {
-      isIn: () => this.#room !== null,
-      mute: (stream, kind, muted) => this.#signaling.request('mute', { stream, kind, muted }),
-      taken: (source, error) => this.#deviceTaken(source, error),
-    });
-    addEventListener('online', this.#networkChanged);
-    networkInformation?.addEventListener('change', this.#networkChanged);
+  constructor(options) {
+    this.#call = new Call(options);
   }
 
   // --- the room
 
-  /** @param {EnterRoomConfig} config */
+  /**
+   * Enter a room; it is made if it is not there. Rejects with INVALID_PARAMETER, INVALID_OPERATION (in one already),
+   * SERVER_ERROR (refused: see `reason`), OPERATION_FAILED (no server) or OPERATION_ABORT (exitRoom came first).
+   * @param {EnterRoomConfig} config
+   */
   async enterRoom(config) {
-    const { userId, userSig = '', privateMapKey = '', sdkAppId, roomId, strRoomId, nick } = config;
-    if (this.#signaling.state !== 'closed') throw misuse('enterRoom: this instance is in a room already');
-    if (!/^[A-Za-z0-9_-]{1,32}$/.test(userId ?? '')) throw invalid('userId: 1 to 32 of A-Z a-z 0-9 _ - are needed');
-    /** @type {Message} */
-    const ticket = { userId, userSig, privateMapKey, role: config.role ?? 'anchor' };
-    if (roomId) ticket.roomId = Number(roomId);
-    else if (strRoomId) ticket.strRoomId = String(strRoomId);
-    else throw invalid('roomId or strRoomId is needed');
-    if (sdkAppId) ticket.sdkAppId = Number(sdkAppId);
-    if (nick) ticket.nick = nick;
-    this.#remotes.autoAudio = config.autoReceiveAudio ?? true;
-    this.#remotes.autoVideo = config.autoReceiveVideo ?? false;
-    await this.#signaling.enter(ticket);
+    await this.#call.enter(config);
   }
 
+  /** Leave. The own devices stay open. */
   async exitRoom() {
-    await this.#signaling.leave();
-    this.#gone();
+    await this.#call.exit();
   }
 
   /**
+   * In the scene "live": become an anchor, who may send, or audience again. What was sent pauses meanwhile.
    * @param {'anchor' | 'audience'} role
    * @param {{privateMapKey?: string}} [option]
    */
-  async switchRole(role, { privateMapKey } = {}) {
-    await this.#signaling.request('role', privateMapKey ? { role, privateMapKey } : { role });
+  async switchRole(role, option = {}) {
+    oneOf('role', role, ['anchor', 'audience']);
+    this.#call.need('switchRole');
+    await this.#call.switchRole(role, option.privateMapKey);
   }
 
   /** Leave, close every device, forget every listener. */
   async destroy() {
-    await this.exitRoom();
-    this.#preview.remove();
-    this.#screenPreview.remove();
-    this.#sources.close();
-    this.#listeners.clear();
-    removeEventListener('online', this.#networkChanged);
-    networkInformation?.removeEventListener('change', this.#networkChanged);
+    await this.#call.destroy();
   }
 
   /**
@@ -177,114 +126,84 @@ export default class TRTC {
    * stream has the URLs with which this member may play it.
    */
   getRoom() {
-    if (!this.#room) return null;
-    const { userId, roomId, strRoomId, role, privileges, urls, dev } = this.#room;
-    const { members, streams } = this.#remotes;
-    return { userId, roomId, strRoomId, role, privileges, urls, dev: !!dev, members, streams };
+    return this.#call.describe();
   }
 
   // --- sending
 
   /** @param {LocalAudioConfig} [config] */
-  async startLocalAudio({ publish = true, mute = false, option = {} } = {}) {
-    if (this.#sources.has('audio')) throw misuse('startLocalAudio: the microphone is on already');
-    const track = await captureMicrophone(option);
-    await this.#sources.start('audio', { track, own: !option.audioTrack, publish, mute, bitrateKbps: 0 });
+  async startLocalAudio(config = {}) {
+    await this.#call.locals.startAudio(config);
   }
 
   /** @param {LocalAudioConfig} config */
-  async updateLocalAudio({ publish, mute, option }) {
-    if (option?.microphoneId || option?.audioTrack) {
-      await this.#sources.replace('audio', await captureMicrophone(option), !option.audioTrack);
-    }
-    await this.#sources.update('audio', publish, mute);
+  async updateLocalAudio(config) {
+    await this.#call.locals.updateAudio(config);
   }
 
   async stopLocalAudio() {
-    await this.#sources.stop('audio');
+    await this.#call.locals.stopAudio();
   }
 
   /** @param {LocalVideoConfig} [config] */
-  async startLocalVideo({ view, publish = true, mute = false, option = {} } = {}) {
-    if (this.#sources.has('video')) throw misuse('startLocalVideo: the camera is on already');
-    const track = await captureCamera(option);
-    this.#preview.show(view, look(option, !option.videoTrack));
-    this.#preview.play(track);
-    const { bitrate } = videoProfile(option.profile);
-    await this.#sources.start('video', { track, own: !option.videoTrack, publish, mute, bitrateKbps: bitrate });
+  async startLocalVideo(config = {}) {
+    await this.#call.locals.startVideo(config);
   }
 
   /** @param {LocalVideoConfig} config */
-  async updateLocalVideo({ view, publish, mute, option }) {
-    if (view !== undefined) this.#preview.show(view, look(option ?? {}, this.#sources.owns('video')));
-    if (option?.cameraId || option?.videoTrack || option?.useFrontCamera !== undefined) {
-      const track = await captureCamera(option);
-      await this.#sources.replace('video', track, !option.videoTrack);
-      this.#preview.play(track);
-    }
-    await this.#sources.update('video', publish, mute);
+  async updateLocalVideo(config) {
+    await this.#call.locals.updateVideo(config);
   }
 
   async stopLocalVideo() {
-    this.#preview.remove();
-    await this.#sources.stop('video');
+    await this.#call.locals.stopVideo();
   }
 
-  /**
-   * @param {{view?: View | View[], publish?: boolean, option?: VideoOption & {systemAudio?: boolean, audioTrack?: MediaStreamTrack}}} [config]
-   */
-  async startScreenShare({ view, publish = true, option = {} } = {}) {
-    if (this.#sources.has('screen')) throw misuse('startScreenShare: the screen is shared already');
-    const { video, audio } = await captureScreen(option);
-    video.contentHint = 'detail';
-    const own = !option.videoTrack;
-    this.#screenPreview.show(view, look({ fillMode: 'contain', ...option }, false));
-    this.#screenPreview.play(video);
-    const { bitrate } = videoProfile(option.profile, '1080p');
-    if (audio) await this.#sources.start('screenAudio', { track: audio, own, publish, mute: false, bitrateKbps: 0 });
-    await this.#sources.start('screen', { track: video, own, publish, mute: false, bitrateKbps: bitrate });
+  /** @param {ScreenShareConfig} [config] */
+  async startScreenShare(config = {}) {
+    await this.#call.locals.startScreen(config);
+  }
+
+  /** @param {ScreenShareConfig} config */
+  async updateScreenShare(config) {
+    await this.#call.locals.updateScreen(config);
   }
 
   async stopScreenShare() {
-    this.#screenPreview.remove();
-    await this.#sources.stop('screenAudio');
-    await this.#sources.stop('screen');
-  }
-
-  /** @param {{view?: View | View[], publish?: boolean, option?: VideoOption}} config */
-  async updateScreenShare({ view, publish, option }) {
-    if (!this.#sources.has('screen')) throw misuse('updateScreenShare: no screen is shared');
-    if (view !== undefined) this.#screenPreview.show(view, look({ fillMode: 'contain', ...option }, false));
-    if (publish !== undefined) {
-      if (this.#sources.has('screenAudio')) await this.#sources.update('screenAudio', publish, undefined);
-      await this.#sources.update('screen', publish, undefined);
-    }
+    await this.#call.locals.stopScreen();
   }
 
   // --- receiving
 
-  /** @param {{userId: string, streamType?: StreamType, view?: View | View[], option?: VideoOption}} config */
-  async startRemoteVideo({ userId, streamType = 'main', view, option = {} }) {
-    const stream = name(streamType);
-    await this.#remotes.showVideo(userId, stream, view, look({ fillMode: stream === 'aux' ? 'contain' : 'cover', ...option }, false));
+  /** @param {RemoteVideoConfig} config without a `view` it is received and not shown */
+  async startRemoteVideo({ userId, streamType = 'main', view = null, option = {} }) {
+    text('userId', userId);
+    this.#call.need('startRemoteVideo');
+    await this.#call.remotes.showVideo('startRemoteVideo', userId, name(streamType), view, option);
   }
 
-  /** @param {{userId: string, streamType?: StreamType, view?: View | View[], option?: VideoOption}} config */
-  async updateRemoteVideo(config) {
-    await this.startRemoteVideo(config);
+  /** @param {RemoteVideoConfig} config what is left out stays as it is */
+  async updateRemoteVideo({ userId, streamType = 'main', view, option = {} }) {
+    text('userId', userId);
+    this.#call.need('updateRemoteVideo');
+    await this.#call.remotes.showVideo('updateRemoteVideo', userId, name(streamType), view, option);
   }
 
   /** @param {{userId: string, streamType?: StreamType}} config `userId` '*' is everybody */
   async stopRemoteVideo({ userId, streamType }) {
-    await this.#remotes.hideVideo(userId, streamType && name(streamType));
+    text('userId', userId);
+    await this.#call.remotes.hideVideo(userId, streamType && name(streamType));
   }
 
   /**
+   * Receive somebody's sound no more, or again.
    * @param {string} userId '*' is everybody
    * @param {boolean} mute
    */
   async muteRemoteAudio(userId, mute) {
-    await this.#remotes.silence(userId, mute);
+    text('userId', userId);
+    this.#call.need('muteRemoteAudio');
+    await this.#call.remotes.silence(userId, !!mute);
   }
 
   /**
@@ -292,49 +211,82 @@ export default class TRTC {
    * @param {number} volume 0..100
    */
   setRemoteAudioVolume(userId, volume) {
-    this.#remotes.setVolume(userId, volume);
+    text('userId', userId);
+    percentage('volume', volume);
+    this.#call.remotes.setVolume(userId, volume);
   }
 
-  /** @param {number} [intervalMs] 0 or less switches AUDIO_VOLUME off; the server sets the pace */
-  enableAudioVolumeEvaluation(intervalMs = 2000) {
-    this.#volumeEvents = intervalMs > 0;
+  /**
+   * AUDIO_VOLUME at this interval: everybody who sends sound, and oneself as ''.
+   * @param {number} [intervalMs] at least 100; 0 or less switches it off
+   * @param {boolean} [enableInBackground] while the page is hidden, too
+   */
+  enableAudioVolumeEvaluation(intervalMs = 2000, enableInBackground = false) {
+    this.#call.volumes.start(intervalMs, enableInBackground);
   }
 
   /** Ours: play sound that the browser held back (AUTOPLAY_FAILED). Call it from a click; any click does it too. */
   async resumeRemoteAudio() {
-    return this.#remotes.resume();
+    return this.#call.remotes.resume();
   }
 
-  /** @param {string | {userId?: string, streamType?: StreamType}} [whose] nothing: the own microphone */
+  /**
+   * @param {string | {userId?: string, streamType?: StreamType, processed?: boolean}} [whose] nothing: the own microphone
+   * @returns {MediaStreamTrack | null}
+   */
   getAudioTrack(whose) {
-    const { userId = '', streamType = 'main' } = typeof whose === 'string' ? { userId: whose } : (whose ?? {});
-    if (userId) return this.#remotes.track(userId, name(streamType), 'audio');
-    return this.#sources.track(streamType === 'sub' ? 'screenAudio' : 'audio');
+    const { userId = '', streamType = 'main', processed = false } = typeof whose === 'string' ? { userId: whose } : (whose ?? {});
+    if (userId) return this.#call.remotes.track(userId, name(streamType), 'audio');
+    return this.#call.sources.track(streamType === 'sub' ? 'screenAudio' : 'audio', processed);
   }
 
-  /** @param {{userId?: string, streamType?: StreamType}} [whose] nothing: the own camera */
+  /**
+   * @param {{userId?: string, streamType?: StreamType, processed?: boolean}} [whose] nothing: the own camera
+   * @returns {MediaStreamTrack | null}
+   */
   getVideoTrack({ userId = '', streamType = 'main' } = {}) {
-    if (userId) return this.#remotes.track(userId, name(streamType), 'video');
-    return this.#sources.track(streamType === 'sub' ? 'screen' : 'video');
+    if (userId) return this.#call.remotes.track(userId, name(streamType), 'video');
+    return this.#call.sources.track(streamType === 'sub' ? 'screen' : 'video');
+  }
+
+  /**
+   * The picture on the screen now as a data URL (PNG), or '' if none is shown.
+   * @param {{userId?: string, streamType?: StreamType}} [whose] nothing: the own camera
+   */
+  getVideoSnapshot({ userId = '', streamType = 'main' } = {}) {
+    return userId ? this.#call.remotes.snapshot(userId, name(streamType)) : this.#call.locals.snapshot(streamType);
   }
 
   // --- messages
 
   /**
    * A message that the server passes to the others at once and keeps nowhere; only for those who may send.
-   * @param {{cmdId: number, data: ArrayBuffer}} message `cmdId` 1..10, at most 1 KB
+   * @param {{cmdId: number, data: ArrayBuffer}} message `cmdId` 1..10, 1 KB; 30 and 8 KB a second
    */
   async sendCustomMessage({ cmdId, data }) {
-    return this.#chat.custom(cmdId, data);
+    this.#call.need('sendCustomMessage', true);
+    if (!Number.isInteger(cmdId) || cmdId < 1 || cmdId > 10) throw invalid('cmdId: a whole number from 1 to 10', 5005);
+    return this.#call.chat.custom(cmdId, bytes(data, CUSTOM_BYTES));
+  }
+
+  /**
+   * Send bytes with the next picture. Throws INVALID_PARAMETER, INVALID_OPERATION (no picture is sent, or SEI is not
+   * enabled), ENV_NOT_SUPPORTED or OPERATION_FAILED (`reason` "too_many").
+   * @param {ArrayBuffer} buffer 1 KB; 30 and 8 KB a second
+   * @param {{seiPayloadType?: number, toSubStream?: boolean}} [option] 243 (as it is), or 5 with a UUID in front
+   */
+  sendSEIMessage(buffer, option = {}) {
+    this.#call.need('sendSEIMessage', true);
+    this.#call.sendSei(buffer, option);
   }
 
   /**
    * Ours: say something to everybody, or to one member.
-   * @param {string} text
+   * @param {string} words
    * @param {{to?: string}} [option]
    */
-  async sendTextMessage(text, { to } = {}) {
-    return this.#chat.sendText(text, to);
+  async sendTextMessage(words, { to } = {}) {
+    return this.#call.chat.sendText(words, to);
   }
 
   /**
@@ -343,12 +295,12 @@ export default class TRTC {
    * @param {{to?: string}} [option]
    */
   async sendGroupMessage(body, { to } = {}) {
-    return this.#chat.sendGroup(body, to);
+    return this.#call.chat.sendGroup(body, to);
   }
 
   /** Ours: the messages known so far, in order. */
   getMessages() {
-    return this.#chat.messages();
+    return this.#call.chat.messages();
   }
 
   /**
@@ -356,23 +308,31 @@ export default class TRTC {
    * @param {{before?: number, count?: number}} [option] those with a `seq` below `before`
    */
   async getHistory({ before, count = 50 } = {}) {
-    return this.#chat.history({ before, count });
+    return this.#call.chat.history({ before, count });
   }
+
+  // --- what goes on
 
   /**
    * Ours: what the server does with a stream, for a debug panel.
    * @param {{userId: string, streamType?: StreamType}} whose
    */
   async inspect({ userId, streamType = 'main' }) {
-    return this.#signaling.request('inspect', { userId, stream: name(streamType) });
+    text('userId', userId);
+    this.#call.need('inspect');
+    return this.#call.signaling.request('inspect', { userId, stream: name(streamType) });
+  }
+
+  /** Ours: the last STATISTICS and NETWORK_QUALITY, or null in place of each before the first. */
+  getNetwork() {
+    const { statistics, quality } = this.#call.statistics;
+    return statistics && quality ? { statistics, quality } : null;
   }
 
   /** Ours: the statistics of both connections as the browser has them, for a page's own display. */
   async getStats() {
-    return { up: await this.#up.connection?.getStats(), down: await this.#down.connection?.getStats() };
+    return { up: await this.#call.up.connection?.getStats(), down: await this.#call.down.connection?.getStats() };
   }
-
-  // --- events
 
   /**
    * @param {string} event one of TRTC.EVENT
@@ -380,189 +340,43 @@ export default class TRTC {
    * @param {unknown} [context]
    */
   on(event, handler, context) {
-    if (!this.#listeners.has(event)) this.#listeners.set(event, new Set());
-    this.#listeners.get(event)?.add({ handler, context });
+    this.#call.events.on(event, handler, context);
     return this;
   }
 
   /**
    * @param {string} event '*' takes all away
    * @param {(detail: any) => void} [handler]
+   * @param {unknown} [context]
    */
-  off(event, handler) {
-    if (event === '*') this.#listeners.clear();
-    for (const entry of this.#listeners.get(event) ?? []) {
-      if (!handler || entry.handler === handler) this.#listeners.get(event)?.delete(entry);
-    }
+  off(event, handler, context) {
+    this.#call.events.off(event, handler, context);
     return this;
   }
 
-  /**
-   * @param {string} event
-   * @param {unknown} [detail]
-   */
-  #emit(event, detail) {
-    for (const { handler, context } of [...(this.#listeners.get(event) ?? [])]) {
-      try {
-        handler.call(context, detail);
-      } catch (error) {
-        console.error(error);
-      }
-    }
+  // --- plugins: there are none
+
+  /** @param {string} plugin @param {unknown} [_option] Rejects with ENV_NOT_SUPPORTED. */
+  async startPlugin(plugin, _option) {
+    throw noPlugin(plugin);
   }
 
-  // --- what the server says
-
-  /**
-   * @param {Message} entered
-   * @param {boolean} again after the connection was lost
-   */
-  #entered(entered, again) {
-    const kept = new Set(again ? entered.kept : []);
-    this.#room = entered;
-    this.#chat.entered(entered, again);
-    if (kept.has('down')) this.#down.restart();
-    else this.#down.drop();
-    this.#remotes.entered(/** @type {any} */ (entered));
-    if (kept.has('up')) this.#up.restart();
-    const sending = kept.has('up') ? this.#sources.resendMutes() : this.#sources.resend();
-    sending.catch((error) => this.#trouble(error));
-    this.#emit(EVENT.ROOM_CHANGED, this.getRoom());
+  /** @param {string} plugin @param {unknown} [_option] Rejects with ENV_NOT_SUPPORTED. */
+  async updatePlugin(plugin, _option) {
+    throw noPlugin(plugin);
   }
 
-  /** @returns {('up' | 'down')[]} */
-  #kept() {
-    /** @type {('up' | 'down')[]} */
-    const kept = [];
-    if (living(this.#up.connectionState)) kept.push('up');
-    if (living(this.#down.connectionState)) kept.push('down');
-    return kept;
-  }
-
-  /** @param {Message} message */
-  #message(message) {
-    if (this.#chat.message(message)) return;
-    if (this.#remotes.message(message)) {
-      this.#emit(EVENT.ROOM_CHANGED, this.getRoom());
-      return;
-    }
-    const streamType = message.stream === 'aux' ? 'sub' : 'main';
-    switch (message.t) {
-      case 'offer':
-        void this.#down.offered(/** @type {any} */ (message));
-        break;
-      case 'closed':
-        if (message.direction === 'down') this.#down.rebuild();
-        else this.#sources.resend().catch((error) => this.#trouble(error));
-        break;
-      case 'kicked':
-        this.#signaling.close();
-        this.#gone();
-        this.#emit(EVENT.KICKED_OUT, {
-          reason: message.reason === 'replaced' ? 'kick' : message.reason,
-          detail: message.reason,
-        });
-        break;
-      case 'speaking':
-        if (this.#volumeEvents) this.#emit(EVENT.AUDIO_VOLUME, { result: message.users.map(volume) });
-        break;
-      case 'pause': {
-        const state = message.paused ? 'PAUSED' : 'PLAYING';
-        if (message.kind === 'video') {
-          this.#emit(EVENT.VIDEO_PLAY_STATE_CHANGED, { userId: message.userId, streamType, state, reason: 'network' });
-        }
-        break;
-      }
-      case 'notice':
-        this.#emit(EVENT.NOTICE, { userId: message.userId, streamType, message: message.message });
-        break;
-      default: // a newer server
-    }
-  }
-
-  /**
-   * @param {import('./signaling.js').SignalingState} state
-   * @param {RtcError} [error]
-   */
-  #signalingState(state, error) {
-    if (state === 'closed' && error) {
-      this.#gone();
-      this.#emit(EVENT.ERROR, error);
-    }
-    this.#updateState();
-  }
-
-  /** @param {RtcError} error of something that nobody waits for */
-  #trouble(error) {
-    if (!isLost(error)) this.#emit(EVENT.ERROR, error);
-  }
-
-  /** Another network, as when a phone leaves the house: find a way through it before the old one is missed. */
-  #newNetwork() {
-    if (this.#signaling.state === 'reconnecting') this.#signaling.hurry();
-    if (this.#signaling.state !== 'open') return;
-    this.#up.restart();
-    this.#down.restart();
-  }
-
-  /** The room is over for us; the own devices stay open, as in the library we resemble. */
-  #gone() {
-    this.#room = null;
-    this.#chat.left();
-    this.#up.close();
-    this.#down.drop();
-    this.#remotes.clear();
-    this.#updateState();
-    this.#emit(EVENT.ROOM_CHANGED, null);
-  }
-
-  /**
-   * @param {import('./sources.js').Source} source
-   * @param {RtcError} error
-   */
-  #deviceTaken(source, error) {
-    if (source === 'screen') {
-      void this.stopScreenShare();
-      this.#emit(EVENT.SCREEN_SHARE_STOPPED);
-    } else if (source !== 'screenAudio') {
-      if (source === 'video') this.#preview.remove();
-      void this.#sources.stop(source);
-      this.#emit(EVENT.ERROR, error);
-    }
-  }
-
-  #updateState() {
-    const broken = [this.#up.connectionState, this.#down.connectionState].some((state) =>
-      ['disconnected', 'failed'].includes(state),
-    );
-    /** @type {ConnectionState} */
-    let state = 'CONNECTING';
-    if (this.#signaling.state === 'closed') state = 'DISCONNECTED';
-    else if (this.#signaling.state === 'open' && !broken) state = 'CONNECTED';
-    if (state === this.#state) return;
-    const prevState = this.#state;
-    this.#state = state;
-    this.#emit(EVENT.CONNECTION_STATE_CHANGED, { prevState, state });
+  /** @param {string} plugin @param {unknown} [_option] Rejects with INVALID_OPERATION: none can have been started. */
+  async stopPlugin(plugin, _option) {
+    throw misuse(`stopPlugin: ${plugin} was never started; this library has no plugins`);
   }
 }
 
-/** @param {string} mimeType */
-const sends = (mimeType) => !!globalThis.RTCRtpSender?.getCapabilities?.('video')?.codecs.some((codec) => codec.mimeType === mimeType);
-
-/** @param {string} state */
-const living = (state) => ['connecting', 'connected', 'disconnected'].includes(state);
+/** @param {string} plugin */
+const noPlugin = (plugin) => unsupported(`the plugin ${plugin} is not there: this library has no plugins`);
 
 /** @param {StreamType} streamType @returns {'main' | 'aux'} */
-const name = (streamType) => (streamType === 'sub' ? 'aux' : 'main');
-
-/** @param {{userId: string, level: number}} user */
-const volume = ({ userId, level }) => ({ userId, volume: level });
-
-/**
- * @param {VideoOption} option
- * @param {boolean} mirrored
- */
-const look = (option, mirrored) => ({
-  fillMode: option.fillMode,
-  mirror: option.mirror === undefined ? mirrored : option.mirror === true || option.mirror === 'view' || option.mirror === 'both',
-});
+function name(streamType) {
+  oneOf('streamType', streamType, ['main', 'sub']);
+  return streamType === 'sub' ? 'aux' : 'main';
+}

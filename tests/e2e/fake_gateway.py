@@ -143,6 +143,20 @@ class FakeGateway:
     async def _mute(self, _: dict[str, Any]) -> None:
         return None
 
+    async def _history(self, _: dict[str, Any]) -> dict[str, Any]:
+        return {"epoch": 1, "seq": 0, "first": 1, "messages": []}
+
+    async def _role(self, _: dict[str, Any]) -> dict[str, Any]:
+        return {"privileges": 42}
+
+    async def _custom(self, _: dict[str, Any]) -> dict[str, Any]:
+        return {"seq": 1}
+
+    async def _inspect(self, message: dict[str, Any]) -> dict[str, Any]:
+        audio = {"codec": "AAC", "bridge": "AAC→Opus"}
+        video = {"codec": "H264", "bridge": "passes"}
+        return {"source": "rtmp", "audio": audio, "video": video, "viewers": 1, "players": 0, "for": message["userId"]}
+
     async def _leave(self, _: dict[str, Any]) -> None:
         return None
 

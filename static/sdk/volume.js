@@ -1,0 +1,120 @@
+// @ts-check
+/**
+ * Who is how loud: the own microphone by Web Audio, the others by what the browser decodes, or, where it does not say,
+ * by the server's word.
+ *
+ * Volumes are on the server's scale (docs/protocol.md, `speaking`): 0 at -60 dB of full scale and below, 100 at 0 dB.
+ */
+
+import { audioContext } from './microphone.js';
+
+const SHORTEST_MS = 100;
+const SILENCE_DB = 60;
+
+export class Volumes {
+  #on;
+  #timer = 0;
+  #inBackground = false;
+  /** @type {{of: MediaStreamTrack, source: AudioNode, analyser: AnalyserNode, samples: Float32Array<ArrayBuffer>} | null} */
+  #ear = null;
+  /** @type {Map<string, number>} user → 0..100, as the server last said */
+  #said = new Map();
+
+  /**
+   * @param {{
+   *   tell: (detail: {result: {userId: string, volume: number, floatVolume: number}[]}) => void,
+   *   own: () => MediaStreamTrack | null,
+   *   down: () => RTCPeerConnection | null,
+   *   users: () => Map<string, string[]>,
+   * }} on `own`: the microphone; `users`: who sends sound, and the ids of their tracks here
+   */
+  constructor(on) {
+    this.#on = on;
+  }
+
+  /**
+   * @param {number} intervalMs 0 or less: no more
+   * @param {boolean} inBackground also while the page is hidden
+   */
+  start(intervalMs, inBackground) {
+    this.stop();
+    this.#inBackground = inBackground;
+    if (!(intervalMs > 0)) return;
+    this.#timer = setInterval(() => void this.#measure(), Math.max(SHORTEST_MS, intervalMs));
+  }
+
+  stop() {
+    clearInterval(this.#timer);
+    this.#timer = 0;
+    this.#listen(null);
+  }
+
+  /** @param {{userId: string, level: number}[]} users those whom the server hears */
+  said(users) {
+    this.#said = new Map(users.map(({ userId, level }) => [userId, level]));
+  }
+
+  async #measure() {
+    if (document.hidden && !this.#inBackground) return;
+    const timer = this.#timer;
+    const levels = await this.#levels();
+    if (timer !== this.#timer || !timer) return;
+    const result = [];
+    for (const [userId, tracks] of this.#on.users()) {
+      const known = tracks.flatMap((track) => levels.get(track) ?? []);
+      const level = Math.max(0, ...known);
+      const volume = known.length ? loudness(level) : (this.#said.get(userId) ?? 0);
+      result.push({ userId, volume, floatVolume: level });
+    }
+    const own = this.#on.own();
+    this.#listen(own);
+    if (own) {
+      const level = this.#peak();
+      result.push({ userId: '', volume: loudness(level), floatVolume: level });
+    }
+    result.sort((a, b) => b.volume - a.volume);
+    this.#on.tell({ result });
+  }
+
+  /** @returns {Promise<Map<string, number>>} track id → 0..1, of full scale */
+  async #levels() {
+    /** @type {Map<string, number>} */
+    const levels = new Map();
+    const report = await this.#on.down()?.getStats().catch(() => undefined);
+    report?.forEach((entry) => {
+      if (entry.type !== 'inbound-rtp' || entry.kind !== 'audio' || typeof entry.audioLevel !== 'number') return;
+      levels.set(entry.trackIdentifier, entry.audioLevel);
+    });
+    return levels;
+  }
+
+  /** @param {MediaStreamTrack | null} track */
+  #listen(track) {
+    if (this.#ear?.of === track || (!this.#ear && !track)) return;
+    this.#ear?.source.disconnect();
+    this.#ear = null;
+    if (!track) return;
+    const context = audioContext();
+    const source = context.createMediaStreamSource(new MediaStream([track]));
+    const analyser = context.createAnalyser();
+    analyser.fftSize = 4096; // 85 ms at 48 kHz
+    source.connect(analyser);
+    this.#ear = { of: track, source, analyser, samples: new Float32Array(analyser.fftSize) };
+  }
+
+  /** @returns {number} 0..1 */
+  #peak() {
+    if (!this.#ear) return 0;
+    const { analyser, samples } = this.#ear;
+    analyser.getFloatTimeDomainData(samples);
+    let peak = 0;
+    for (const sample of samples) peak = Math.max(peak, Math.abs(sample));
+    return Math.min(peak, 1);
+  }
+}
+
+/** @param {number} level 0..1 @returns {number} 0..100 */
+function loudness(level) {
+  if (!(level > 0)) return 0;
+  return Math.round((100 * Math.min(Math.max(SILENCE_DB + 20 * Math.log10(level), 0), SILENCE_DB)) / SILENCE_DB);
+}
