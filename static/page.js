@@ -1,64 +1,142 @@
 // @ts-check
 /**
- * The page: owns the DOM, knows no protocol. Whatever it does it does through the public library (`window.trtc`).
+ * The page, put together: the way in and out, and who hears of what. It knows no protocol; whatever it does goes
+ * through the public library (`window.trtc`) and the public room calls.
  *
- * `#room=1001&user=alice` joins; with `userSig`, `privateMapKey` and `sdkAppId` by these tickets, else as a guest of a
- * development server. `role=audience` only watches, `nick` is the name that others read.
+ * `#room=1001&user=alice` joins at once; with `userSig`, `privateMapKey` and `sdkAppId` by these tickets, else as a
+ * guest. `role=audience` only watches, `nick` is the name that others read, `text` makes the room a text room even if
+ * it looks like a number. Without `user`: the lobby.
  */
 
 import TRTC from './sdk/trtc.js';
-import { guestTickets } from './guest.js';
-import { language, say } from './words.js';
+import { guestTickets, openRoom, userIdOf } from './guest.js';
+import { Controls } from './page/call.js';
+import { Chat } from './page/chat.js';
+import { recall, remember } from './page/choices.js';
+import { Debug } from './page/debug.js';
+import { OwnDevices } from './page/devices.js';
+import { announce, armDialogs, byId, dialog, find, translate, write } from './page/dom.js';
+import { Links } from './page/links.js';
+import { Lobby } from './page/lobby.js';
+import { Pickers } from './page/pickers.js';
+import { Quality } from './page/quality.js';
+import { Tiles } from './page/tiles.js';
+import { alert, clearAlerts, reasonOf, toast, wordsOf, wordsOfEnd } from './page/troubles.js';
+import { language, say, speak } from './words.js';
+
+/**
+ * @typedef {import('./page/troubles.js').Words} Words
+ * @typedef {import('./page/troubles.js').WayOut} WayOut
+ * @typedef {{userId: string, nick: string, role: 'anchor' | 'audience'}} Me
+ */
 
 const { EVENT } = TRTC;
 const trtc = TRTC.create();
 Object.assign(window, { trtc, TRTC });
 
-/** @param {string} id @returns {any} */
-const byId = (id) => document.getElementById(id);
-const tiles = byId('tiles');
+const RETRY_MS = 5000;
 
-/** @type {Map<string, HTMLElement>} by user and stream type */
-const shown = new Map();
-/** @type {{userId: string, roomId?: number, strRoomId?: string, role: 'anchor' | 'audience'} | null} */
+/** Where this page is or was last: the fragment, tickets included, kept in memory only. */
+let place = new URLSearchParams();
+/** @type {Me | null} */
 let me = null;
 let wasLive = false;
-const on = { microphone: false, camera: false, share: false };
+/** Counts entries, so that a slow one that was overtaken stops. */
+let turn = 0;
+let retry = 0;
 
-// --- joining and leaving
+const devices = new OwnDevices(trtc, {
+  changed: () => draw(),
+  failed: (device, error) => {
+    const again = device === 'camera' ? () => devices.setCamera(true) : () => devices.setMicrophone(true);
+    alert(wordsOf(error, device), device === 'share' ? [] : [{ key: 'tryAgain', act: () => void again() }]);
+  },
+});
+const tiles = new Tiles(trtc, (error) => alert(wordsOf(error)));
+const chat = new Chat(trtc, () => document.body.classList.toggle('chatting', chat.open));
+const links = new Links(trtc, () => ({ room: place.get('room') ?? '', text: place.has('text') }));
+const debug = new Debug(trtc);
+const quality = new Quality(trtc, tiles);
+const lobby = new Lobby(devices, {
+  join: ({ name, room }) => enterAs(name, room),
+  link: (fragment) => (location.hash = fragment),
+  microphone: () => trtc.getAudioTrack(),
+});
+const controls = new Controls(devices, tiles, () => ({ in: !!trtc.getRoom(), sends: me?.role !== 'audience' }));
+const pickers = new Pickers(find(byId('devicesDialog'), '.pickers'), devices, (kind, error) => {
+  const words = wordsOf(error, kind === 'speaker' ? undefined : kind);
+  write(byId('devicesWrong'), words.key, ...(words.values ?? []));
+  byId('devicesWrong').hidden = false;
+});
 
-function begin() {
-  const place = new URLSearchParams(location.hash.slice(1));
+// --- in and out
+
+/** Go where the address says. */
+function route() {
+  const fragment = new URLSearchParams(location.hash.slice(1));
+  if (fragment.get('room') && fragment.get('user')) {
+    place = fragment;
+    void join();
+  } else {
+    void goToLobby(fragment.get('room') ?? '');
+  }
+}
+
+/** @param {string} [room] */
+async function goToLobby(room = place.get('room') ?? '') {
+  turn++;
+  stopRetry();
+  if (trtc.getRoom()) await trtc.exitRoom().catch(() => undefined);
+  setState('ready');
+  write(byId('title'), 'title');
+  document.title = say('title');
+  byId('call').hidden = byId('controls').hidden = true;
+  clearAlerts('insecure');
+  await lobby.show({ room, name: place.get('nick') || place.get('user') || '' });
+}
+
+/**
+ * From the lobby's form. Tickets that brought this visitor here before bring the same name back.
+ * @param {string} name
+ * @param {string} room
+ */
+function enterAs(name, room) {
+  const known = place.get('room') === room && [place.get('user'), place.get('nick')].includes(name);
+  const user = userIdOf(name, salt());
+  const next = known ? place : new URLSearchParams({ room, user, ...(user === name ? {} : { nick: name }) });
+  const fragment = `#${next}`;
+  if (location.hash === fragment) route();
+  else location.hash = fragment;
+}
+
+/** Some letters of this browser's own, for names that would be too short or are not Latin. */
+function salt() {
+  const known = recall('salt');
+  if (known && /^[a-z0-9]{4}$/.test(known)) return known;
+  const made = Math.random().toString(36).slice(2, 6).padEnd(4, 'x');
+  remember('salt', made);
+  return made;
+}
+
+function stopRetry() {
+  clearTimeout(retry);
+  retry = 0;
+}
+
+async function join() {
+  const mine = ++turn;
+  stopRetry();
+  clearAlerts();
+  if (trtc.getRoom()) await trtc.exitRoom().catch(() => undefined);
   const room = place.get('room') ?? '';
   const user = place.get('user') ?? '';
-  if (!room || !user) return ask(room || '1001', user);
-  byId('join').hidden = true;
-  void join(place, room, user);
-}
-
-/**
- * @param {string} room
- * @param {string} user
- */
-function ask(room, user) {
-  byId('join').hidden = false;
-  byId('join').elements.room.value = room;
-  byId('join').elements.user.value = user;
-  setState('ready');
-}
-
-/**
- * @param {URLSearchParams} place
- * @param {string} room
- * @param {string} user
- */
-async function join(place, room, user) {
-  clearAlerts();
   setState('connecting');
-  byId('title').textContent = document.title = say('room', room);
+  write(byId('title'), 'room', room);
+  document.title = say('room', room);
+  if (!globalThis.RTCPeerConnection || !globalThis.WebSocket) return refuse({ key: 'unsupported' });
   const role = place.get('role') === 'audience' ? 'audience' : 'anchor';
-  if (!globalThis.RTCPeerConnection) return refuse(say('unsupported'));
-  if (!isSecureContext) alert('insecure');
+  const wasInLobby = lobby.shown;
+  byId('enter').ariaBusy = 'true';
   try {
     const tickets = place.get('userSig')
       ? {
@@ -68,356 +146,240 @@ async function join(place, room, user) {
           privateMapKey: place.get('privateMapKey') ?? '',
         }
       : await guestTickets(room, user);
+    if (mine !== turn) return;
     const number = /^[1-9][0-9]{0,9}$/.test(room) && !place.has('text');
-    me = { ...tickets, role, ...(number ? { roomId: Number(room) } : { strRoomId: room }) };
-    await trtc.enterRoom({ ...me, nick: place.get('nick') ?? '', scene: role === 'audience' ? 'live' : 'rtc' });
+    const nick = place.get('nick') ?? '';
+    me = { userId: tickets.userId, nick, role };
+    const where = number ? { roomId: Number(room) } : { strRoomId: room };
+    if (role === 'audience') await devices.close();
+    await trtc.enterRoom({ ...tickets, ...where, role, nick, scene: role === 'audience' ? 'live' : 'rtc' });
   } catch (error) {
-    if (/** @type {any} */ (error)?.reason !== 'bad_name') return refuse(words(error));
-    ask(room, user);
-    return alert('badName');
+    if (mine === turn) notIn(error, room, user);
+    return;
+  } finally {
+    byId('enter').removeAttribute('aria-busy');
   }
-  byId('controls').hidden = false;
+  if (mine !== turn) return void trtc.exitRoom();
+  lobby.hide();
+  byId('call').hidden = byId('controls').hidden = false;
+  byId('chatOpen').hidden = !chat.works;
+  chat.entered();
   trtc.enableAudioVolumeEvaluation(500);
-  if (role === 'anchor' && isSecureContext) await Promise.all([switchMicrophone(true), switchCamera(true)]);
+  draw();
+  if (!isSecureContext && role === 'anchor') alert({ key: 'insecure' });
+  if (wasInLobby) byId('microphone').focus({ preventScroll: true });
+  if (role === 'audience' || !isSecureContext) return;
+  await devices.showIn(tiles.ownView());
+  const { wanted } = devices;
+  await Promise.all([wanted.microphone && devices.setMicrophone(true), wanted.camera && devices.setCamera(true)]);
 }
 
-/** @param {string} text */
-function refuse(text) {
-  setState('closed');
-  alert(text, { text: say('joinAgain'), act: begin });
+/**
+ * @param {unknown} error
+ * @param {string} room
+ * @param {string} user
+ */
+function notIn(error, room, user) {
+  const reason = reasonOf(error);
+  const again = { key: 'tryAgain', act: route };
+  if (reason === 'bad_name') {
+    refuse(wordsOf(error), [], 'ready');
+    lobby.focus();
+  } else if (reason === 'room_missing') {
+    refuse(wordsOf(error), [{ key: 'openRoom', act: () => void openNew(user) }]);
+  } else {
+    refuse(wordsOf(error), [again]);
+    // A server that is starting, or a network that comes back: no need to press anything.
+    if (['unreachable', 'lost', 'timeout', 'unavailable', 'overloaded', 'shutting_down'].includes(reason)) {
+      retry = setTimeout(route, RETRY_MS);
+    }
+  }
 }
 
-/** @param {string} [text] why, if it was not the user's wish */
-async function leave(text) {
-  await trtc.exitRoom().catch(() => undefined);
-  await Promise.all([stop('camera'), stop('microphone'), stop('share')]);
-  byId('controls').hidden = byId('hear').hidden = true;
+/** @param {string} user */
+async function openNew(user) {
+  try {
+    const room = await openRoom(user, say('roomOf', place.get('nick') || user));
+    const next = new URLSearchParams(place);
+    next.set('room', room);
+    location.hash = String(next);
+  } catch (error) {
+    notIn(error, '', user);
+  }
+}
+
+/**
+ * Back to the lobby with a word why.
+ * @param {Words} words
+ * @param {WayOut[]} [waysOut]
+ * @param {'closed' | 'ready'} [state]
+ */
+function refuse(words, waysOut = [], state = 'closed') {
   me = null;
   draw();
-  setState('closed');
-  alert(text ?? say('closed'), { text: say('joinAgain'), act: begin });
+  void goToLobby();
+  setState(state);
+  alert(words, waysOut);
 }
 
-byId('join').addEventListener('submit', (/** @type {SubmitEvent} */ event) => {
-  event.preventDefault();
-  const { room, user } = byId('join').elements;
-  location.hash = new URLSearchParams({ room: room.value.trim(), user: user.value.trim() }).toString();
-});
-addEventListener('hashchange', () => location.reload());
+/** The visitor's wish: the lobby again, with the room kept; the tickets stay in memory only. */
+async function leave() {
+  turn++;
+  me = null;
+  wasLive = false;
+  byId('controls').hidden = true;
+  await trtc.exitRoom().catch(() => undefined);
+  await devices.close();
+  over();
+  clearAlerts();
+  history.pushState(null, '', `#${new URLSearchParams({ room: place.get('room') ?? '' })}`);
+  await goToLobby();
+  lobby.focus();
+}
+
+/** What belongs to one stay. */
+function over() {
+  byId('hear').hidden = byId('reconnecting').hidden = true;
+  for (const id of ['linksDialog', 'devicesDialog', 'debugDialog']) dialog(id).close();
+  debug.clear();
+  quality.clear();
+  chat.toggle(false);
+  chat.clear();
+  if (document.fullscreenElement) void document.exitFullscreen();
+  draw();
+}
+
+/**
+ * The stay was ended by the server.
+ * @param {Words} words
+ * @param {WayOut[]} waysOut
+ */
+async function ended(words, waysOut) {
+  wasLive = false;
+  me = null;
+  await trtc.exitRoom().catch(() => undefined);
+  await devices.close();
+  over();
+  refuse(words, waysOut);
+}
+
+byId('leave').addEventListener('click', () => leave());
+addEventListener('hashchange', route);
 // A closed tab is gone at once; a page that comes back from the browser's cache joins again.
 addEventListener('pagehide', () => void trtc.exitRoom());
 addEventListener('pageshow', (event) => event.persisted && location.reload());
-byId('leave').addEventListener('click', () => leave());
-
-// --- own devices
-
-const START = {
-  microphone: () => trtc.startLocalAudio(),
-  camera: () =>
-    trtc.startLocalVideo({
-      view: /** @type {HTMLElement} */ (tile(me?.userId ?? '', 'main').querySelector('.view')),
-      option: { profile: { width: 640, height: 480, frameRate: 24, bitrate: 1000 }, useFrontCamera: true },
-    }),
-  share: () => trtc.startScreenShare({ option: { systemAudio: true } }),
-};
-const STOP = {
-  microphone: () => trtc.stopLocalAudio(),
-  camera: () => trtc.stopLocalVideo(),
-  share: () => trtc.stopScreenShare(),
-};
-/** @typedef {keyof typeof on} Device */
-
-/** @param {Device} device */
-async function start(device) {
-  byId(device).disabled = true;
-  try {
-    await START[device]();
-    on[device] = true;
-  } catch (error) {
-    const cancelled = device === 'share' && /** @type {any} */ (error)?.reason === 'NotAllowedError';
-    if (!cancelled) alert(words(error, device));
-  }
-  byId(device).disabled = false;
-  draw();
-}
-
-/** @param {Device} device */
-async function stop(device) {
-  on[device] = false;
-  await STOP[device]().catch(() => undefined);
-  draw();
-}
-
-let muted = false;
-
-/** @param {boolean} wanted */
-async function switchMicrophone(wanted) {
-  if (!on.microphone) {
-    muted = false;
-    return start('microphone');
-  }
-  muted = !wanted;
-  await trtc.updateLocalAudio({ mute: muted }).catch((error) => alert(words(error)));
-  draw();
-}
-
-/** @param {boolean} wanted */
-const switchCamera = (wanted) => (wanted ? start('camera') : stop('camera'));
-
-byId('microphone').addEventListener('click', () => switchMicrophone(!on.microphone || muted));
-byId('camera').addEventListener('click', () => switchCamera(!on.camera));
-byId('share').addEventListener('click', () => (on.share ? stop('share') : start('share')));
+addEventListener('online', () => retry && route());
+byId('join').addEventListener('input', stopRetry); // whoever types has other plans
 
 // --- what the library says
 
 trtc.on(EVENT.CONNECTION_STATE_CHANGED, ({ state }) => {
+  byId('reconnecting').hidden = !(state === 'CONNECTING' && wasLive);
   if (state === 'CONNECTED') {
+    if (wasLive) announce(say('backAgain'));
     wasLive = true;
+    clearAlerts('mediaBlocked');
     setState('live');
   } else if (state === 'CONNECTING') {
     setState(wasLive ? 'reconnecting' : 'connecting');
-  } else if (wasLive) {
-    wasLive = false;
-    setState('closed');
   }
 });
-trtc.on(EVENT.ROOM_CHANGED, draw);
-trtc.on(EVENT.REMOTE_VIDEO_AVAILABLE, ({ userId, streamType }) => {
-  const view = /** @type {HTMLElement} */ (tile(userId, streamType).querySelector('.view'));
-  if (view.childElementCount) return; // still attached from before
-  trtc.startRemoteVideo({ userId, streamType, view }).catch((error) => alert(words(error)));
-});
+trtc.on(EVENT.ROOM_CHANGED, () => draw());
+trtc.on(EVENT.REMOTE_VIDEO_AVAILABLE, (which) => me && tiles.picture(which));
+trtc.on(EVENT.REMOTE_USER_ENTER, ({ userId, nick }) => came('joined', nick || nameOf(userId)));
+trtc.on(EVENT.REMOTE_USER_EXIT, ({ userId }) => came('wentAway', nameOf(userId)));
 trtc.on(EVENT.AUTOPLAY_FAILED, () => (byId('hear').hidden = false));
 byId('hear').addEventListener('click', async () => (byId('hear').hidden = await trtc.resumeRemoteAudio()));
-trtc.on(EVENT.KICKED_OUT, ({ detail }) => leave(say(detail)));
-trtc.on(EVENT.SCREEN_SHARE_STOPPED, () => {
-  on.share = false;
-  draw();
+trtc.on(EVENT.KICKED_OUT, ({ reason, detail = reason }) => {
+  /** @type {Record<string, WayOut[]>} */
+  const waysOut = {
+    replaced: [{ key: 'takeBack', act: route }],
+    kick: [{ key: 'joinAgain', act: route }],
+    left: [{ key: 'joinAgain', act: route }],
+    timeout: [{ key: 'joinAgain', act: route }],
+  };
+  void ended(wordsOfEnd(detail), waysOut[detail] ?? []);
 });
+trtc.on(EVENT.SCREEN_SHARE_STOPPED, () => devices.gone('share'));
 trtc.on(EVENT.ERROR, (error) => {
   if (error.code === TRTC.ERROR_CODE.DEVICE_ERROR) {
-    const device = /** @type {Device} */ (error.message.startsWith('camera') ? 'camera' : 'microphone');
-    on[device] = false;
-    alert(words(error, device));
-    draw();
+    const device = error.message.startsWith('camera') ? 'camera' : 'microphone';
+    devices.gone(device);
+    const again = device === 'camera' ? () => devices.setCamera(true) : () => devices.setMicrophone(true);
+    alert(wordsOf(error, device), [{ key: 'tryAgain', act: () => void again() }]);
   } else if (me && !trtc.getRoom()) {
-    void leave(error.code === TRTC.ERROR_CODE.SERVER_ERROR ? words(error) : say('gone'));
+    const gone = error.code === TRTC.ERROR_CODE.SERVER_ERROR ? wordsOf(error) : { key: 'gone' };
+    void ended(gone, [{ key: 'joinAgain', act: route }]);
   } else {
-    alert(words(error));
+    alert(wordsOf(error));
   }
 });
-trtc.on(EVENT.NOTICE, ({ message }) => alert(message));
-trtc.on(EVENT.AUDIO_VOLUME, ({ result }) => {
-  const loud = new Set(result.map((/** @type {any} */ one) => one.userId));
-  for (const element of shown.values()) {
-    element.classList.toggle('speaking', loud.has(element.dataset.user ?? '') && element.dataset.stream === 'main');
-  }
+trtc.on(EVENT.NOTICE, ({ message }) => alert({ key: message }));
+trtc.on(EVENT.AUDIO_VOLUME, ({ result }) => tiles.speaking(result));
+trtc.on(EVENT.VIDEO_PLAY_STATE_CHANGED, ({ userId, streamType, state, reason }) => {
+  if (reason === 'network' || state === 'PLAYING') tiles.slow(userId, streamType, state === 'PAUSED');
 });
-trtc.on(EVENT.VIDEO_PLAY_STATE_CHANGED, ({ userId, streamType, state }) => {
-  find(tile(userId, streamType), '.slow').hidden = state !== 'PAUSED';
-});
+
+/** @type {Map<string, string>} names of who was here, since whoever leaves is in no list any more */
+const names = new Map();
+
+/** @param {string} userId */
+const nameOf = (userId) => names.get(userId) ?? userId;
+
+/** @param {string} key @param {string} name */
+function came(key, name) {
+  if (!wasLive || !me) return; // whoever was there before does not join
+  chat.system(key, name);
+  toast(say(key, name));
+}
 
 // --- drawing
 
 /** @param {'ready' | 'connecting' | 'live' | 'reconnecting' | 'closed'} state */
 function setState(state) {
   document.body.dataset.state = state;
-  byId('state').textContent = say(state);
+  write(byId('state'), state);
 }
 
 function draw() {
   const room = trtc.getRoom();
   byId('dev').hidden = !room?.dev;
-  const wanted = new Set();
-  if (room && me) {
-    const own = tile(me.userId, 'main');
-    wanted.add(own);
-    find(own, '.name').textContent = say('you', me.userId);
-    find(own, '.muted').hidden = on.microphone && !muted;
-    own.classList.toggle('pictured', on.camera);
-    fillLinks(own, room.urls);
-    for (const { userId, nick } of room.members) {
-      const main = room.streams.find((info) => info.userId === userId && info.stream === 'main');
-      wanted.add(drawTile(userId, nick || userId, 'main', main));
-      const screen = room.streams.find((info) => info.userId === userId && info.stream === 'aux');
-      if (screen) wanted.add(drawTile(userId, say('screenOf', nick || userId), 'sub', screen));
-    }
-  }
-  for (const [key, element] of shown) {
-    if (wanted.has(element)) continue;
-    if (room) void trtc.stopRemoteVideo({ userId: element.dataset.user ?? '', streamType: /** @type {any} */ (element.dataset.stream) });
-    element.remove();
-    shown.delete(key);
-  }
-  byId('alone').hidden = !room || room.members.length > 0;
-  label('microphone', !on.microphone || muted, on.microphone && !muted ? 'mute' : 'unmute');
-  label('camera', !on.camera, on.camera ? 'cameraOff' : 'cameraOn');
-  label('share', on.share, on.share ? 'shareStop' : 'shareStart');
-  const sends = me?.role !== 'audience';
-  for (const name of ['microphone', 'camera', 'share']) byId(name).hidden = !sends || !isSecureContext;
+  for (const { userId, nick } of room?.members ?? []) names.set(userId, nick || userId);
+  tiles.draw(me, { camera: devices.on.camera, micLive: devices.micLive });
+  controls.draw();
+  lobby.draw();
+  if (dialog('linksDialog').open) links.draw();
 }
 
-/**
- * @param {string} userId
- * @param {string} name
- * @param {string} streamType
- * @param {any} info what is sent, if anything is
- */
-function drawTile(userId, name, streamType, info) {
-  const element = tile(userId, streamType);
-  find(element, '.name').textContent = name;
-  find(element, '.rtmp').hidden = info?.transport !== 'rtmp';
-  find(element, '.muted').hidden = !!info?.audio && !info.audioMuted;
-  element.classList.toggle('pictured', !!info?.video && !info.videoMuted);
-  fillLinks(element, info?.urls ?? {});
-  return element;
-}
-
-/**
- * @param {string} userId
- * @param {string} streamType
- * @returns {HTMLElement} the tile, made if need be
- */
-function tile(userId, streamType) {
-  const key = `${userId}/${streamType}`;
-  let element = shown.get(key);
-  if (!element) {
-    const copy = byId('tile').content.firstElementChild.cloneNode(true);
-    element = /** @type {HTMLElement} */ (copy);
-    element.dataset.user = userId;
-    element.dataset.stream = streamType;
-    find(element, '.initial').textContent = userId.slice(0, 1).toUpperCase();
-    translate(element);
-    shown.set(key, element);
-    if (userId === me?.userId) tiles.prepend(element);
-    else tiles.append(element);
-  }
-  return element;
-}
-
-/**
- * @param {HTMLElement} element
- * @param {Record<string, string>} urls
- */
-function fillLinks(element, urls) {
-  const known = JSON.stringify(urls);
-  const links = find(element, '.links');
-  links.hidden = !Object.keys(urls).length;
-  if (links.dataset.known === known) return;
-  links.dataset.known = known;
-  const buttons = Object.entries({ push: 'copyPush', rtc: 'copyRtc', rtmp: 'copyRtmp', flv: 'copyFlv' }).flatMap(([kind, words]) => {
-    if (!urls[kind]) return [];
-    const button = document.createElement('button');
-    button.type = 'button';
-    button.dataset.url = kind;
-    button.textContent = say(words);
-    button.addEventListener('click', () => copy(button, urls[kind], words));
-    return [button];
+for (const id of ['devices', 'lobbyDevices']) {
+  byId(id).addEventListener('click', () => {
+    byId('devicesWrong').hidden = true;
+    void pickers.fill();
+    dialog('devicesDialog').showModal();
   });
-  find(links, '.menu').replaceChildren(...buttons);
+}
+byId('language').addEventListener('click', () => {
+  speak(language() === 'en' ? 'zh-CN' : 'en');
+  reword();
+});
+
+/** Say everything in the language of now. */
+function reword() {
+  document.documentElement.lang = language();
+  const other = language() === 'en' ? { lang: 'zh-CN', name: '中文' } : { lang: 'en', name: 'English' };
+  byId('language').lang = other.lang;
+  byId('language').textContent = other.name;
+  translate(document);
+  chat.reword();
+  links.reword();
+  lobby.reword();
+  draw();
+  document.title = byId('title').textContent ?? '';
 }
 
-/**
- * @param {HTMLButtonElement} button
- * @param {string} url
- * @param {string} words
- */
-async function copy(button, url, words) {
-  try {
-    await navigator.clipboard.writeText(url);
-    button.textContent = say('copied');
-    setTimeout(() => (button.textContent = say(words)), 1500);
-  } catch {
-    alert(say('copyFailed', url));
-  }
-}
-
-/**
- * @param {string} id
- * @param {boolean} pressed
- * @param {string} key
- */
-function label(id, pressed, key) {
-  byId(id).setAttribute('aria-pressed', String(pressed));
-  find(byId(id), '.word').textContent = say(key);
-}
-
-/**
- * Say something on the page, until it is dismissed.
- * @param {string} text or a key of words.js
- * @param {{text: string, act: () => void}} [action]
- */
-function alert(text, action = { text: say('dismiss'), act: () => undefined }) {
-  const box = document.createElement('div');
-  box.className = 'alert';
-  const words = document.createElement('p');
-  words.textContent = say(text);
-  const button = document.createElement('button');
-  button.type = 'button';
-  button.textContent = action.text;
-  button.addEventListener('click', () => {
-    box.remove();
-    action.act();
-  });
-  box.append(words, button);
-  const same = [...byId('alerts').children].find((other) => other.firstChild?.textContent === words.textContent);
-  same?.remove();
-  byId('alerts').append(box);
-}
-
-const clearAlerts = () => byId('alerts').replaceChildren();
-
-/** @type {Record<string, Record<string, string>>} */
-const DEVICE_WORDS = {
-  camera: { NotFoundError: 'noCamera', NotAllowedError: 'deniedCamera', NotReadableError: 'busyCamera' },
-  microphone: { NotFoundError: 'noMicrophone', NotAllowedError: 'deniedMicrophone', NotReadableError: 'busyMicrophone' },
-};
-
-/**
- * @param {any} error
- * @param {Device} [device]
- * @returns {string} what happened, in words for people
- */
-function words(error, device) {
-  const { reason = '', message = String(error) } = error ?? {};
-  if (device && DEVICE_WORDS[device]?.[reason]) return say(DEVICE_WORDS[device][reason]);
-  switch (reason) {
-    case 'insecure_origin':
-      return say('insecure');
-    case 'bad_ticket':
-      return say('badTicket', message);
-    case 'no_guests':
-      return say('noGuests', message);
-    case 'room_missing':
-      return say('roomMissing', message);
-    case 'room_full':
-      return say('roomFull');
-    case 'not_permitted':
-      return say('notPermitted', message);
-    case 'unreachable':
-    case 'lost':
-      return say('unreachable');
-    default:
-      return error?.code === TRTC.ERROR_CODE.DEVICE_ERROR ? say('deviceFailed', message) : say('refused', message);
-  }
-}
-
-/** @param {HTMLElement} element @param {string} selector @returns {HTMLElement} */
-function find(element, selector) {
-  return /** @type {HTMLElement} */ (element.querySelector(selector));
-}
-
-/** @param {ParentNode} root */
-function translate(root) {
-  for (const element of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll('[data-text]'))) {
-    element.textContent = say(element.dataset.text ?? '');
-  }
-  for (const element of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll('[data-label]'))) {
-    element.setAttribute('aria-label', say(element.dataset.label ?? ''));
-  }
-}
-
-document.documentElement.lang = language;
-translate(document);
-draw();
-begin();
+byId('old').remove();
+armDialogs();
+if (!isSecureContext) byId('devices').hidden = true;
+setState('ready');
+reword();
+route();

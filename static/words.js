@@ -1,140 +1,34 @@
 // @ts-check
-/** The page's words, English and Chinese. The same keys in both. */
+/** The page's words in two languages: which one is spoken, and saying something in it. */
 
-const EN = {
-  dev: 'Development server: anybody on this machine may enter. Not for the public.',
-  connecting: 'connecting',
-  live: 'live',
-  reconnecting: 'reconnecting',
-  closed: 'closed',
-  ready: 'ready',
-  room: 'Room {0}',
-  you: '{0} (you)',
-  screenOf: '{0}: screen',
-  joinTitle: 'Join a room',
-  yourName: 'Your name (letters, digits, _ and -)',
-  roomNumber: 'Room number',
-  join: 'Join',
-  joinAgain: 'Join again',
-  joinHint: 'The page uses your camera and microphone.',
-  alone: 'Nobody else is here yet. Send them this page’s address, or the push link of a tile for OBS or ffmpeg.',
-  members: 'Members',
-  controls: 'Call controls',
-  hear: 'Tap to hear the others',
-  mute: 'Mute',
-  unmute: 'Unmute',
-  cameraOff: 'Camera off',
-  cameraOn: 'Camera on',
-  shareStart: 'Share screen',
-  shareStop: 'Stop sharing',
-  leave: 'Leave',
-  mutedBadge: 'muted',
-  slowBadge: 'slow link',
-  links: 'Links',
-  copyPush: 'Copy push URL (RTMP)',
-  copyRtc: 'Copy play URL (RTMP, low latency)',
-  copyRtmp: 'Copy play URL (RTMP)',
-  copyFlv: 'Copy play URL (HTTP-FLV)',
-  copied: 'Copied',
-  copyFailed: 'Copy this: {0}',
-  dismiss: 'OK',
-  insecure:
-    'This origin is insecure: the browser gives no camera here. Open the page by https://, or as http://localhost on the server’s own machine. You can watch and listen meanwhile.',
-  noCamera: 'No camera was found. The others hear you and do not see you.',
-  noMicrophone: 'No microphone was found. The others do not hear you.',
-  deniedCamera: 'The camera is not allowed. Allow it in the address bar, then switch it on below.',
-  deniedMicrophone: 'The microphone is not allowed. Allow it in the address bar, then unmute below.',
-  busyCamera: 'The camera is in use by another program.',
-  busyMicrophone: 'The microphone is in use by another program.',
-  deviceFailed: 'The device failed: {0}',
-  badTicket: 'The ticket was refused: {0}. Get a new link.',
-  noGuests: 'This server lets nobody in without a ticket: {0}. Ask for a link that has one.',
-  roomFull: 'The room is full.',
-  notPermitted: 'Your ticket does not allow this: {0}',
-  unreachable: 'The server cannot be reached. Is it running?',
-  gone: 'The server is gone. Join again when it is back.',
-  refused: 'The server refused: {0}',
-  unsupported: 'This browser has no WebRTC.',
-  kick: 'You were removed from the room.',
-  replaced: 'You entered this room in another window; this one is closed.',
-  banned: 'You were banned from the room.',
-  room_disband: 'The room was closed.',
-  roomMissing: 'Room {0} does not exist.',
-  badName: 'A guest’s name has 4 to 24 letters, digits and _, a letter first. Choose another name.',
-};
+import { EN } from './page/en.js';
+import { ZH } from './page/zh.js';
+import { recall, remember } from './page/choices.js';
 
-/** @type {typeof EN} */
-const ZH = {
-  dev: '开发服务器：本机上的任何人都能进入，请勿对外开放。',
-  connecting: '连接中',
-  live: '通话中',
-  reconnecting: '重新连接中',
-  closed: '已关闭',
-  ready: '就绪',
-  room: '房间 {0}',
-  you: '{0}（我）',
-  screenOf: '{0}：屏幕',
-  joinTitle: '加入房间',
-  yourName: '你的名字（字母、数字、_ 和 -）',
-  roomNumber: '房间号',
-  join: '加入',
-  joinAgain: '重新加入',
-  joinHint: '本页会使用摄像头和麦克风。',
-  alone: '还没有其他人。把本页地址发给对方，或把画面上的推流地址交给 OBS 或 ffmpeg。',
-  members: '成员',
-  controls: '通话控制',
-  hear: '点击播放对方声音',
-  mute: '静音',
-  unmute: '取消静音',
-  cameraOff: '关闭摄像头',
-  cameraOn: '打开摄像头',
-  shareStart: '共享屏幕',
-  shareStop: '停止共享',
-  leave: '离开',
-  mutedBadge: '已静音',
-  slowBadge: '网络较慢',
-  links: '地址',
-  copyPush: '复制推流地址（RTMP）',
-  copyRtc: '复制播放地址（RTMP 低延时）',
-  copyRtmp: '复制播放地址（RTMP）',
-  copyFlv: '复制播放地址（HTTP-FLV）',
-  copied: '已复制',
-  copyFailed: '请复制：{0}',
-  dismiss: '知道了',
-  insecure: '当前地址不安全，浏览器不提供摄像头。请用 https:// 打开本页，或在服务器本机用 http://localhost 打开。现在仍可观看和收听。',
-  noCamera: '没有找到摄像头。对方能听到你，但看不到你。',
-  noMicrophone: '没有找到麦克风。对方听不到你。',
-  deniedCamera: '摄像头未获授权。请在地址栏中允许，再在下方打开。',
-  deniedMicrophone: '麦克风未获授权。请在地址栏中允许，再在下方取消静音。',
-  busyCamera: '摄像头正被其他程序使用。',
-  busyMicrophone: '麦克风正被其他程序使用。',
-  deviceFailed: '设备出错：{0}',
-  badTicket: '票据被拒绝：{0}。请获取新的链接。',
-  noGuests: '此服务器不允许无票据进入：{0}。请索取带票据的链接。',
-  roomFull: '房间已满。',
-  notPermitted: '你的票据没有此权限：{0}',
-  unreachable: '无法连接服务器，它在运行吗？',
-  gone: '服务器已断开。恢复后请重新加入。',
-  refused: '服务器拒绝：{0}',
-  unsupported: '此浏览器不支持 WebRTC。',
-  kick: '你已被移出房间。',
-  replaced: '你在另一个窗口进入了此房间，本窗口已关闭。',
-  banned: '你已被禁止进入此房间。',
-  room_disband: '房间已解散。',
-  roomMissing: '房间 {0} 不存在。',
-  badName: '访客的名字须为 4 到 24 个字母、数字或 _，以字母开头。请换一个名字。',
-};
+/** @typedef {'en' | 'zh-CN'} Language */
 
-const chinese = navigator.language.toLowerCase().startsWith('zh');
-/** @type {Record<string, string>} */
-const words = chinese ? ZH : EN;
+/** @type {Record<Language, Record<string, string>>} the same keys in both; a test compares them */
+export const WORDS = { en: EN, 'zh-CN': ZH };
 
-export const language = chinese ? 'zh-CN' : 'en';
+/** @type {Language} */
+let spoken = recall('language') === 'zh-CN' || recall('language') === 'en'
+  ? /** @type {Language} */ (recall('language'))
+  : navigator.language.toLowerCase().startsWith('zh') ? 'zh-CN' : 'en';
+
+/** @returns {Language} */
+export const language = () => spoken;
+
+/** @param {Language} wanted from now on, and at the next visit */
+export function speak(wanted) {
+  spoken = wanted;
+  remember('language', wanted);
+}
 
 /**
- * @param {string} key
+ * @param {string} key anything else is said as it is
  * @param {...unknown} values for {0}, {1}, …
  */
 export function say(key, ...values) {
-  return (words[key] ?? key).replace(/\{(\d)\}/g, (_, index) => String(values[Number(index)] ?? ''));
+  const words = Object.hasOwn(WORDS[spoken], key) ? WORDS[spoken][key] : key;
+  return words.replace(/\{(\d)\}/g, (_, index) => String(values[Number(index)] ?? ''));
 }
