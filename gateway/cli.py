@@ -1,5 +1,6 @@
-"""The `gateway` command: serve, sign, check-config. Exit status 0 is success, 1 a refusal in one line, 2 misuse.
+"""The `gateway` command: serve, sign, check-config, demo-peer.
 
+Exit status: 0 success, 1 a refusal in one line, 2 misuse.
 Settings: command line beats environment (GATEWAY_*) beats the TOML file beats the defaults of base/config.py.
 """
 
@@ -19,6 +20,7 @@ from gateway import __version__
 from gateway.base import log as logs
 from gateway.base.config import Address, Config, load
 from gateway.base.errors import ConfigError, GatewayError
+from gateway.demo import options as demo_options
 
 STOP_WITHIN_S = 3.0
 
@@ -28,7 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     arguments = parser.parse_args(argv)
     try:
-        run = {"serve": _serve, "sign": _sign, "check-config": _check_config}[arguments.command]
+        run = {"serve": _serve, "sign": _sign, "check-config": _check_config, "demo-peer": _demo_peer}[
+            arguments.command
+        ]
         return run(arguments)
     except GatewayError as error:
         print(f"gateway: {error.message}", file=sys.stderr)
@@ -59,6 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--host", metavar="ADDR", help="with --dev: bind every port to this address instead of 127.0.0.1"
     )
+    serve.add_argument(
+        "--demo", action="store_true", help="with --dev: somebody is in room 1001 already, a demo peer that answers"
+    )
     serve.add_argument("--log-level", choices=["debug", "info", "warning", "error"])
 
     sign = commands.add_parser("sign", help="mint what a business server would mint")
@@ -85,6 +92,14 @@ def _parser() -> argparse.ArgumentParser:
 
     check = commands.add_parser("check-config", help="read the configuration and say what is wrong")
     _common(check)
+
+    demo = commands.add_parser(
+        "demo-peer",
+        help="be a mini-program member without a phone: push a clock or a clip, play the others, chat",
+        description="Enters a room of a running gateway as a mini program does, pushes H.264 and AAC over RTMP, plays "
+        "the others, chats, and prints the events of live-pusher and live-player. Lines typed are said in the room.",
+    )
+    demo_options.add_arguments(demo)
     return parser
 
 
@@ -105,6 +120,8 @@ def serve_config(arguments: argparse.Namespace, config: Config) -> Config:
     dev = arguments.dev or config.dev
     if arguments.host and not dev:
         raise ConfigError("--host belongs to --dev; without it give --http, --rtmp and --udp their own addresses")
+    if arguments.demo and not dev:
+        raise ConfigError("--demo belongs to --dev; beside another server run `gateway demo-peer --server URL`")
     replace = dataclasses.replace
     if dev:
         host = arguments.host or "127.0.0.1"
@@ -166,7 +183,15 @@ def _serve(arguments: argparse.Namespace) -> int:
     logs.configure(config.log.level)
     from gateway.app import serve
 
-    return asyncio.run(serve(config))
+    return asyncio.run(serve(config, demo=arguments.demo))
+
+
+def _demo_peer(arguments: argparse.Namespace) -> int:
+    options = demo_options.read(arguments)
+    logs.configure("warning")
+    from gateway.demo.peer import run
+
+    return run(options)
 
 
 def _check_config(arguments: argparse.Namespace) -> int:

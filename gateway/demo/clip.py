@@ -159,6 +159,10 @@ class ClipSource:
         self._size = (width, height)
         self._thread = Thread("demo clip")
 
+    @property
+    def error(self) -> Exception | None:
+        return self._thread.error
+
     def start(self, sink: Sink) -> None:
         self._thread.start(lambda: self._run(sink))
 

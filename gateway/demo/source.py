@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 import zlib
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import av
@@ -31,6 +32,10 @@ class Source(Protocol):
     """What a pusher needs of a source. `metadata`: the fields of onMetaData."""
 
     metadata: dict[str, object]
+
+    @property
+    def error(self) -> Exception | None:
+        """Why its thread has ended, if it has."""
 
     def start(self, sink: Sink) -> None: ...
 
@@ -61,15 +66,15 @@ class Thread:
         self._name = name
         self._thread: threading.Thread | None = None
 
-    def start(self, run: object) -> None:
-        assert self._thread is None and callable(run)
+    def start(self, run: Callable[[], None]) -> None:
+        assert self._thread is None
 
         def guarded() -> None:
             try:
                 run()
             except Exception as error:
-                self.error = error
-                log.exception("! %s failed", self._name)
+                self.error = error  # whoever pushes it tells
+                log.debug("! %s failed", self._name, exc_info=True)
 
         self._thread = threading.Thread(target=guarded, name=self._name, daemon=True)
         self._thread.start()
@@ -88,6 +93,10 @@ class ClockSource:
         self._user, self._preset, self._sound = user, preset, sound
         self._thread = Thread("demo clock")
         self._key = threading.Event()
+
+    @property
+    def error(self) -> Exception | None:
+        return self._thread.error
 
     def start(self, sink: Sink) -> None:
         self._thread.start(lambda: self._run(sink))
