@@ -26,7 +26,8 @@ DTLS_METHODS = {"_setup_srtp", "_set_role", "_set_state", "_send_data"} | {
 }
 DTLS_ATTRIBUTES = {"_role", "_ssl", "_srtp_profiles", "_task"}
 SCTP_METHODS = {"_handle_data"}
-SCTP_ATTRIBUTES = {"_advertised_rwnd", "_inbound_streams", "_data_channels", "_sack_misordered"}
+SCTP_ATTRIBUTES = {"_advertised_rwnd", "_inbound_streams", "_data_channels", "_sack_misordered", "_sent_queue"}
+CHUNK_ATTRIBUTES = {"_sent_count"}
 CERTIFICATE_METHODS = {"_create_ssl_context"}
 POLICY_ATTRIBUTES = {"_policy"}
 PIPE_METHODS = {"_recv", "_send"}
@@ -58,6 +59,7 @@ async def test_they_are_all_there() -> None:
     assert all(callable(getattr(RTCCertificate, name)) for name in CERTIFICATE_METHODS)
     assert isinstance(sctp._inbound_streams, dict) and isinstance(sctp._data_channels, dict)
     assert isinstance(sctp._sack_misordered, set) and InboundStream().reassembly == []
+    assert len(sctp._sent_queue) == 0 and set(DataChunk.__annotations__) >= CHUNK_ATTRIBUTES
     assert DataChunk(flags=3).flags == 3 and DataChunk().user_data == b""
     assert SRTP_PROFILES[0] is SRTP_AEAD_AES_256_GCM and State.FAILED.name == "FAILED"
     assert {"libsrtp_profile", "openssl_profile", "key_length", "salt_length"} <= set(vars(SRTP_AEAD_AES_256_GCM))
@@ -77,7 +79,7 @@ def test_the_methods_take_what_we_give_and_override() -> None:
 @pytest.mark.parametrize("path", sorted(RTC.glob("*.py")), ids=lambda path: path.name)
 def test_no_other_is_used(path: Path) -> None:
     known = DTLS_METHODS | DTLS_ATTRIBUTES | SCTP_METHODS | SCTP_ATTRIBUTES | CERTIFICATE_METHODS
-    known |= POLICY_ATTRIBUTES | PIPE_METHODS
+    known |= POLICY_ATTRIBUTES | PIPE_METHODS | CHUNK_ATTRIBUTES
     tree = ast.parse(path.read_text(encoding="utf-8"))
     own = {
         node.attr

@@ -11,10 +11,11 @@ comes back asks by seq. So between the two there is no order; the client makes o
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Final, assert_never
 
 from gateway.base.clock import Clock
-from gateway.base.errors import BadRequest, GatewayError, SignalingError, TooLarge, TooMany
+from gateway.base.errors import BadRequest, GatewayError, NotPermitted, SignalingError, TooLarge, TooMany
 from gateway.base.log import Tagged
 from gateway.endpoints.entry.messages import MAX_BYTES, Messages
 from gateway.endpoints.entry.socket import RateLimit
@@ -29,11 +30,12 @@ MAX_CHANNEL_FRAME: Final = 16000
 
 
 class Talk:
-    """See the module."""
+    """See the module. `speaks()`: whether the member is still there, and no other face has become its session."""
 
-    def __init__(self, messages: Messages, member: Member, clock: Clock) -> None:
+    def __init__(self, messages: Messages, member: Member, speaks: Callable[[], bool], clock: Clock) -> None:
         self._messages = messages
         self._member = member
+        self._speaks = speaks
         self._rate = RateLimit(50.0, 200, clock)
         self._send: Send | None = None
         self._log = Tagged(logging.getLogger(__name__), f"room {member.key.id}", member.user_id, CHANNEL)
@@ -50,7 +52,7 @@ class Talk:
 
     def tell(self, text: str, size: int) -> bool:
         """Send an announcement of `size` bytes over the channel; False: it cannot go there now."""
-        return self._send is not None and size <= MAX_CHANNEL_FRAME and self._send(text)
+        return self._send is not None and size <= MAX_CHANNEL_FRAME and self._speaks() and self._send(text)
 
     def receive(self, data: str | bytes) -> None:
         """Take one frame of the channel: do what it asks and answer it there."""
@@ -62,6 +64,8 @@ class Talk:
             request = envelope.id
             if not self._rate.take():
                 raise TooMany("too many requests", retry_after_ms=500)
+            if not self._speaks():
+                raise NotPermitted("another connection speaks for this user now")
             message = wire.parse(envelope)
             if not isinstance(message, wire.ChatRequest):
                 raise BadRequest("t: the datachannel knows message, history, custom and inspect")

@@ -102,7 +102,8 @@ class Signaling:
     def make_place(self, member: Member, granted: Privilege, tell: Tell) -> Place:
         """Return a new place; the media of whoever had this member's place before ends."""
         self._drop_place(member.key.app, member.user_id)
-        place = Place(self.rtc, member, granted, Talk(self.entry.messages, member, self.clock), tell)
+        talk = Talk(self.entry.messages, member, lambda: self._speaks(member), self.clock)
+        place = Place(self.rtc, member, granted, talk, tell)
         self._places[(member.key.app, member.user_id)] = place
         return place
 
@@ -175,6 +176,10 @@ class Signaling:
             place = self._places.get((room.app, user_id))
             if place is not None and user_id != without and place.member.key == room:
                 place.announce(text, size)
+
+    def _speaks(self, member: Member) -> bool:
+        """Whether signaling speaks for the member, or nobody does just now."""
+        return self._is_present(member) and (member.session is None or member.session in self.sessions)
 
     def _is_present(self, member: Member) -> bool:
         return self.entry.directory.is_present(member)

@@ -40,7 +40,9 @@ class Bucket:
         """Return the seconds until `amount` may be taken, 0 if it may be now."""
         self._tokens = min(self._burst, self._tokens + max(0.0, now - self._then) * self._rate)
         self._then = now
-        return max(0.0, (amount - self._tokens) / self._rate)
+        missing = amount - self._tokens
+        # Who waited exactly as long as it was told must not fail by a rounding.
+        return missing / self._rate if missing > 1e-6 else 0.0
 
     def take(self, amount: float = 1.0) -> None:
         self._tokens -= amount
