@@ -112,12 +112,12 @@ class VideoEncoder:
 
 
 class AudioEncoder:
-    """Mono samples → AAC-LC tags. Time is counted in samples: `start_ms` is that of the first."""
+    """Mono samples → AAC-LC tags. Time is counted in samples."""
 
-    def __init__(self, sound: Sound, sink: Sink, *, start_ms: int = 0) -> None:
+    def __init__(self, sound: Sound, sink: Sink) -> None:
         self._sink = sink
         self._rate = sound.rate
-        self._start_ms = start_ms
+        self._first: int | None = None
         context = av.CodecContext.create("aac", "w")
         assert isinstance(context, AudioCodecContext)
         context.sample_rate, context.layout, context.format = sound.rate, "mono", "fltp"
@@ -131,7 +131,9 @@ class AudioEncoder:
         """Encode AAC_FRAME samples, the first of which is sample `position`."""
         frame = av.AudioFrame.from_ndarray(samples[None, :], format="fltp", layout="mono")
         frame.sample_rate, frame.pts, frame.time_base = self._rate, position, Fraction(1, self._rate)
+        if self._first is None:
+            self._first = position
         for packet in self._context.encode(frame):
-            # The encoder looks one frame ahead: its packets carry the (earlier) time of what is in them.
-            at = packet.pts if packet.pts is not None else position
-            self._sink(audio_tag(bytes(packet), max(0, self._start_ms + at * 1000 // self._rate)))
+            # A packet carries the time of what is in it, one frame earlier; the first of all is there to warm up.
+            if packet.pts is not None and packet.pts >= self._first:
+                self._sink(audio_tag(bytes(packet), packet.pts * 1000 // self._rate))
