@@ -25,6 +25,7 @@ from gateway.base.config import (
     BridgeConfig,
     HttpConfig,
     LiveConfig,
+    MessagesConfig,
     PublicConfig,
     RoomApiConfig,
     RoomsConfig,
@@ -45,6 +46,7 @@ from gateway.media.rtc.peer import DtlsCertificate
 from gateway.media.rtc.udp_mux import UdpMux
 from gateway.media.streams import Streams
 from gateway.rooms.directory import Directory
+from gateway.rooms.groups import Groups
 from gateway.rooms.privileges import Privilege
 from gateway.rooms.room import RoomKey, StreamKind, policies
 from gateway.rooms.tickets import mapkey, usersig
@@ -87,6 +89,7 @@ class World:
         refuse_duplicates: bool = False,
         more_routes: tuple[web.RouteDef, ...] = (),
         rtc_config: RtcConfig | None = None,
+        messages: MessagesConfig | None = None,
     ) -> None:
         self.clock = Clock()
         self.wall = time.time
@@ -104,6 +107,7 @@ class World:
             rtc=rtc_config,
             refuse_duplicates=refuse_duplicates,
         )
+        self.groups = Groups(messages)
         self.tickets = Tickets(
             {app.sdk_app_id: app for app in apps}, apps[0].sdk_app_id, urls.max_lifetime_s, self.wall
         )
@@ -117,6 +121,7 @@ class World:
             random=secrets.token_bytes,
             clock=self.clock,
             ice_servers=IceServers(rtc_config, self.wall),
+            groups=self.groups,
         )
         self.mux = UdpMux(rtc_config)
         self.rtc = WebRtc(self.mux, DtlsCertificate.generate(), self.streams, self.entry, self.clock)
