@@ -66,6 +66,8 @@ export class Chat {
   /** @type {Outgoing[]} */
   #queue = [];
   #sending = false;
+  /** what is queued was said in time, and waits because the connection was lost */
+  #late = false;
   /** @type {Set<() => void>} whoever waits for a way to the server */
   #wakers = new Set();
   /** @type {Map<number, (message: ChatMessage) => void>} own messages whose echo is waited for, by number */
@@ -484,7 +486,7 @@ export class Chat {
       if (!outgoing.settled) await this.#sendOne(outgoing);
       if (outgoing.settled) this.#queue = this.#queue.filter((other) => other !== outgoing);
     }
-    this.#sending = false;
+    this.#sending = this.#late = false;
   }
 
   /** @param {Outgoing} outgoing sent, refused, or to be tried again when this returns */
@@ -498,7 +500,9 @@ export class Chat {
       const { reason, retryAfterMs } = /** @type {RtcError} */ (error);
       // A request can slip in before `enter` on a new connection; then it is refused once.
       const early = reason === 'bad_request' && ++outgoing.refused < 2;
+      if (isLost(error)) this.#late = true;
       if (isLost(error) || PASSING.has(reason) || early) await this.#way(Math.max(GAP_MS, retryAfterMs ?? 0));
+      else if (this.#late && reason === 'too_many') await this.#way(retryAfterMs || GAP_MS);
       else this.#settle(outgoing, /** @type {RtcError} */ (error));
     }
   }
