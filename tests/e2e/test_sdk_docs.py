@@ -15,7 +15,6 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -28,9 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 DOCS = (ROOT / "docs" / "sdk.md").read_text(encoding="utf-8")
 ROOM = 1001
 PLACES = ("local-video", "bob_main", "other-place", "screen", "hear")
-HTML = "<!doctype html><title>examples</title>" + "".join(
-    f'<div id="{name}" style="width: 160px; height: 120px"></div>' for name in PLACES
-)
+HTML = "".join(f'<div id="{name}" style="width: 160px; height: 120px"></div>' for name in PLACES)
 STAGE = """async (ticket) => {
   const { default: TRTC } = await import('/sdk/trtc.js');
   const create = TRTC.create;
@@ -120,15 +117,12 @@ async def proxy(gateway: Gateway) -> AsyncIterator[TcpProxy]:
 
 
 async def stage(browser: Browser, gateway: Gateway, origin: str, user: str) -> Tab:
-    """Open an empty page of the server's with the library in it."""
+    """Open a page of the server's, put the examples' elements into it, and load the library."""
     context = await browser.new_context(permissions=["camera", "microphone"])
     tab = Tab(context, await context.new_page())
 
-    async def answer(route: Any) -> None:
-        await route.fulfill(body=HTML, content_type="text/html")
-
-    await tab.page.route("**/examples.html", answer)
-    await tab.page.goto(f"{origin}/examples.html")
+    await tab.page.goto(f"{origin}/healthz")
+    await tab.page.evaluate("(html) => { document.body.innerHTML = html; }", HTML)
     tickets = await gateway.tickets(user, ROOM)
     app = await gateway.call("get_login_info")
     await tab.page.evaluate(STAGE, {**{k: v for k, v in tickets.items() if k != "roomId"}, "sdkAppId": app["sdkAppID"]})
@@ -198,9 +192,9 @@ def test_every_section_has_examples_that_say_what_they_do() -> None:
     assert sum(len(example.prints) for example in EXAMPLES) >= 40
 
 
-@pytest.mark.parametrize("language", sorted(set(re.findall(r"^```(.+)$", DOCS, re.MULTILINE)) - {"js", "html"}))
-def test_no_example_hides_behind_another_language(language: str) -> None:
-    raise AssertionError(f"docs/sdk.md has a block of {language}, which nobody runs")
+def test_no_example_hides_behind_another_language() -> None:
+    others = set(re.findall(r"^```(.+)$", DOCS, re.MULTILINE)) - {"js", "html"}
+    assert not others, f"docs/sdk.md has blocks that nobody runs: {others}"
 
 
 def test_every_call_is_documented() -> None:
