@@ -7,3 +7,7 @@ from gateway.base.errors import GatewayError
 
 class Failure(GatewayError):
     name = "demo_peer"
+
+
+class Kicked(Failure):
+    """The server has let go of us. There is nothing to leave, and whoever has our name now must not be put out."""

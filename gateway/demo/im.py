@@ -17,7 +17,7 @@ import aiohttp
 
 from gateway.base.tasks import Tasks
 from gateway.demo.codes import RETRIES, RETRY_S
-from gateway.demo.failure import Failure
+from gateway.demo.failure import Failure, Kicked
 from gateway.demo.room import Place
 
 ANSWER_S: Final = 8.0
@@ -204,7 +204,7 @@ class Im:
                 self._on_event(f"im {frame.get('tag')} {frame.get('code')}")
             case "kicked":
                 reason = str(frame.get("reason", ""))
-                raise Failure(f"kicked: {_KICKS.get(reason, reason)} ({reason})")
+                raise Kicked(f"kicked: {_KICKS.get(reason, reason)} ({reason})")
             case _:
                 pass
 

@@ -25,7 +25,7 @@ from gateway.base.errors import RtmpError
 from gateway.base.tasks import Tasks
 from gateway.demo import codes
 from gateway.demo.clip import ClipSource, open_clip
-from gateway.demo.failure import Failure
+from gateway.demo.failure import Failure, Kicked
 from gateway.demo.im import Heard, Im
 from gateway.demo.options import Options
 from gateway.demo.play import Player
@@ -101,15 +101,20 @@ class Peer:
                 await asyncio.wait([entering])
                 return
             place = entering.result()
+            member = True
             try:
                 self._begin(http, rooms, place)
                 await self._end
+            except Kicked:
+                member = False
+                raise
             finally:
                 await self._tasks.aclose()
                 self._pool.shutdown(wait=False, cancel_futures=True)
-                await self._im.logout()
-                await rooms.quit(place)
-                self._screen.line(f"left room {place.room}")
+                if member:
+                    await self._im.logout()
+                    await rooms.quit(place)
+                    self._screen.line(f"left room {place.room}")
 
     async def _enter(self, rooms: RoomService) -> Place:
         o = self._options
