@@ -80,7 +80,8 @@ export class Call {
     this.down = new DownPeer(this.signaling, {
       changed,
       slots: (slots) => this.remotes.slots(slots),
-      receiver: (receiver, slot) => this.sei.receiver(receiver, slot),
+      receiver: (receiver) => this.sei.receiver(receiver),
+      owner: (receiver, slot) => this.sei.owner(receiver, slot),
     });
     this.devices = new DeviceWatch((change) => emit(EVENT.DEVICE_CHANGED, change));
     this.sources = new Sources(this.up, {

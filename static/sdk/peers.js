@@ -327,8 +327,9 @@ export class DownPeer {
    * @param {{
    *   changed: () => void,
    *   slots: (slots: (Slot & {track: MediaStreamTrack})[]) => void,
-   *   receiver: (receiver: RTCRtpReceiver, slot: Slot) => void,
-   * }} on `slots` gets the whole list at each change; `receiver`: one and whose it is now
+   *   receiver: (receiver: RTCRtpReceiver) => void,
+   *   owner: (receiver: RTCRtpReceiver, slot: Slot) => void,
+   * }} on `slots` gets the whole list at each change; `receiver`: a new one; `owner`: whose it is now
    */
   constructor(signaling, on) {
     this.#signaling = signaling;
@@ -396,7 +397,7 @@ export class DownPeer {
     for (const slot of offer.map) {
       const receiver = sections.get(slot.mid)?.receiver;
       if (!receiver) continue;
-      this.#on.receiver(receiver, slot);
+      this.#on.owner(receiver, slot);
       slots.push({ ...slot, track: receiver.track });
     }
     this.received = new Map(offer.map.map((slot) => [slot.mid, slot]));
@@ -410,6 +411,7 @@ export class DownPeer {
       rebuild: () => this.rebuild(),
       changed: this.#on.changed,
     });
+    connection.addEventListener('track', ({ receiver }) => this.#on.receiver(receiver));
     return connection;
   }
 }

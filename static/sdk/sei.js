@@ -22,8 +22,8 @@ export class Sei {
   #worker = null;
   /** @type {Map<Stream, {sender: RTCRtpSender, port: MessagePort}>} */
   #senders = new Map();
-  /** @type {WeakMap<RTCRtpReceiver, {slot: import('./peers.js').Slot}>} */
-  #receivers = new WeakMap();
+  /** @type {WeakMap<RTCRtpReceiver, import('./peers.js').Slot | null>} */
+  #owners = new WeakMap();
   /** @type {{at: number, bytes: number}[]} of the last second */
   #sent = [];
 
@@ -51,23 +51,27 @@ export class Sei {
   }
 
   /**
+   * A new receiver. A browser takes a transform only in the very moment that a track begins, before it is known whose.
+   * @param {RTCRtpReceiver} receiver
+   */
+  receiver(receiver) {
+    if (receiver.track.kind !== 'video' || !this.#enabled || !Sei.supported || this.#owners.has(receiver)) return;
+    this.#owners.set(receiver, null);
+    this.#transform(receiver, false).onmessage = ({ data }) => {
+      const owner = this.#owners.get(receiver);
+      if (!owner) return;
+      const streamType = owner.stream === 'aux' ? 'sub' : 'main';
+      this.#emit(EVENT.SEI_MESSAGE, { data: data.payload, userId: owner.userId, streamType, seiPayloadType: data.type });
+    };
+  }
+
+  /**
+   * Whose pictures a receiver gets from now on.
    * @param {RTCRtpReceiver} receiver
    * @param {import('./peers.js').Slot} slot
    */
-  receiver(receiver, slot) {
-    if (slot.kind !== 'video' || !this.#enabled || !Sei.supported) return;
-    const known = this.#receivers.get(receiver);
-    if (known) {
-      known.slot = slot;
-      return;
-    }
-    const entry = { slot };
-    this.#receivers.set(receiver, entry);
-    this.#transform(receiver, false).onmessage = ({ data }) => {
-      const { userId, stream } = entry.slot;
-      const streamType = stream === 'aux' ? 'sub' : 'main';
-      this.#emit(EVENT.SEI_MESSAGE, { data: data.payload, userId, streamType, seiPayloadType: data.type });
-    };
+  owner(receiver, slot) {
+    if (this.#owners.has(receiver)) this.#owners.set(receiver, slot);
   }
 
   /**

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +14,33 @@ from playwright.async_api import Browser, Error
 from tests.e2e.browser import Member, until
 from tests.e2e.content import Maker
 from tests.e2e.fake_gateway import FakeGateway
+from tests.e2e.gateway_process import Gateway
+from tests.e2e.pusher import FFMPEG, Pusher
 
 ALICE = Maker(ident=7, tone=660)
 TICKETS = {"userId": "alice", "userSig": "sig", "privateMapKey": "key", "roomId": 1001, "sdkAppId": 1}
+
+TWO_EARS = """async () => {
+  const track = probe.peers.me.trtc.getAudioTrack({ userId: 'phone' });
+  const context = new AudioContext();
+  const split = context.createChannelSplitter(2);
+  context.createMediaStreamSource(new MediaStream([track])).connect(split);
+  const ears = [0, 1].map((channel) => {
+    const ear = new AnalyserNode(context, { fftSize: 8192 });
+    split.connect(ear, channel);
+    return ear;
+  });
+  await new Promise((resolve) => setTimeout(resolve, 600));
+  const loudest = ears.map((ear) => {
+    const bins = new Float32Array(ear.frequencyBinCount);
+    ear.getFloatFrequencyData(bins);
+    const best = bins.indexOf(Math.max(...bins));
+    return bins[best] > -60 ? (best * context.sampleRate) / ear.fftSize : 0;
+  });
+  await context.close();
+  return loudest[0] && loudest[1] ? loudest : null;
+}"""
+"""The loudest tone (Hz) in the left and in the right channel of what comes from `phone`."""
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -150,5 +176,60 @@ async def test_members_come_and_go(browser: Browser, fake: FakeGateway) -> None:
             ("remote-video-unavailable", {"userId": "bob", "streamType": "sub"}),
             ("remote-user-exit", {"userId": "bob", "reason": "left"}),
         ]
+    finally:
+        await alice.close()
+
+
+# --- with the real server
+
+
+async def test_sei_messages_travel_in_the_picture(browser: Browser, gateway: Gateway) -> None:
+    alice = await Member.join(browser, gateway.http, await gateway.tickets("alice", 3101), enableSEI=True)
+    bob = await Member.join(browser, gateway.http, await gateway.tickets("bob", 3101), enableSEI=True)
+    try:
+        await alice.send(ALICE, audio=False)
+        await bob.watch_all()
+        await bob.sees("alice", ALICE, sound=False)
+        script = "trtc.on('sei-message', (e) => (window.sei ??= []).push({ ...e, data: [...new Uint8Array(e.data)] })) && 0"
+        await bob.call(script)
+        # Zeros and small bytes would be start codes if they went in as they are.
+        sent = [[0, 0, 1, 0, 0, 0, 3, 255], list(range(256)) * 4, [7] * 300]
+        for payload in sent:
+            await alice.call("trtc.sendSEIMessage(new Uint8Array(argument).buffer)", payload)
+        await alice.call("trtc.sendSEIMessage(new Uint8Array(20).buffer, { seiPayloadType: 5 })")
+        await until(lambda: bob.tab.page.evaluate("() => window.sei?.length === 4"), 10)
+        got = await bob.tab.page.evaluate("() => window.sei")
+        assert [one["data"] for one in got] == [*sent, [0] * 20]
+        assert [one["seiPayloadType"] for one in got] == [243, 243, 243, 5]
+        assert {(one["userId"], one["streamType"]) for one in got} == {("alice", "main")}
+        await bob.sees("alice", ALICE, sound=False)
+        for wrong, words in (("new ArrayBuffer(1025)", "1024"), ("new ArrayBuffer(0)", "empty")):
+            with pytest.raises(Error, match=words):
+                await alice.call(f"trtc.sendSEIMessage({wrong})")
+        with pytest.raises(Error, match="a second"):
+            await alice.call("[...Array(40)].map(() => trtc.sendSEIMessage(new ArrayBuffer(8)))")
+        with pytest.raises(Error, match="send a picture first"):
+            await bob.call("trtc.sendSEIMessage(new ArrayBuffer(8))")
+    finally:
+        await alice.close()
+        await bob.close()
+
+
+async def test_stereo_from_an_encoder_stays_stereo(browser: Browser, gateway: Gateway, media: Path) -> None:
+    """Chromium decodes Opus to one channel unless its answer asks for two."""
+    file = media / "stereo.mp4"
+    tones = "sine=440:r=48000:d=20[l];sine=1320:r=48000:d=20[r];[l][r]join=inputs=2:channel_layout=stereo[a]"
+    make = await asyncio.create_subprocess_exec(
+        FFMPEG, "-hide_banner", "-loglevel", "error", "-y", "-filter_complex", tones, "-map", "[a]",
+        "-c:a", "aac", "-b:a", "128k", str(file),
+    )  # fmt: skip
+    assert await make.wait() == 0
+    alice = await Member.join(browser, gateway.http, await gateway.tickets("alice", 3102))
+    url, _ = await gateway.push("phone", 3102)
+    try:
+        async with Pusher(url, file):
+            await until(lambda: alice.call("!!trtc.getAudioTrack({ userId: 'phone' })"), 15)
+            heard = await until(lambda: alice.tab.page.evaluate(TWO_EARS), 15)
+        assert [abs(heard[0] - 440) < 15, abs(heard[1] - 1320) < 15] == [True, True], heard
     finally:
         await alice.close()
