@@ -35,14 +35,17 @@ SIBLINGS: dict[str, dict[str, set[str]]] = {
     # The demo peer is a client: it knows base and wire, and nobody but app and cli knows it.
     "demo": {
         "picture": {"font"},
+        "sound": {"picture"},
         "encode": {"presets"},
         "source": {"presets", "picture", "sound", "encode"},
         "clip": {"presets", "source", "encode"},
-        "push": {"link", "source", "codes"},
         "watch": {"picture", "sound"},
+        "room": {"failure"},
+        "im": {"room", "failure", "codes"},
+        "push": {"link", "source", "encode", "codes", "failure"},
         "play": {"link", "watch", "codes"},
         "options": {"presets"},
-        "peer": {"options", "source", "clip", "codes", "room", "im", "push", "play", "watch", "presets", "screen"},
+        "peer": {"options", "clip", "source", "room", "im", "push", "play", "codes", "failure", "screen"},
     },
     "rooms": {
         "tickets": {"privileges", "room"},
