@@ -77,7 +77,8 @@ class Pusher:
     async def _first_tag(self) -> None:
         """Wait for the source, as a phone for its camera, so that the events come in the tag's order."""
         deadline = time.monotonic() + SOURCE_S
-        while not self._configs and time.monotonic() < deadline:
+        kind = "width" in self._source.metadata
+        while kind not in self._configs and time.monotonic() < deadline:
             self._check_source()
             await asyncio.sleep(0.02)
 
