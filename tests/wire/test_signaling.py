@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.base.errors import BadRequest, NoSuchStream, Overloaded, SignalingError
+from gateway.wire import chat
 from gateway.wire import signaling as s
 
 
@@ -18,6 +19,9 @@ def parse(**fields: Any) -> s.Message:
 
 
 ENTER = {"t": "enter", "v": 1, "userId": "alice", "userSig": "sig", "privateMapKey": "key", "roomId": 1001}
+
+TEXT = [{"MsgType": "TIMTextElem", "MsgContent": {"Text": "hello"}}]
+BODY = chat.read_body(TEXT)
 
 GOOD: list[tuple[dict[str, Any], s.Message]] = [
     (
@@ -59,6 +63,16 @@ GOOD: list[tuple[dict[str, Any], s.Message]] = [
     ({"t": "restart", "direction": "up", "sdp": "v=0"}, s.Restart("up", "v=0", False)),
     ({"t": "restart", "direction": "down", "fresh": True}, s.Restart("down", "", True)),
     ({"t": "leave"}, s.Leave()),
+    (
+        {**ENTER, "chat": {"epoch": 5, "seq": 17}},
+        s.Enter(1001, None, "alice", None, "sig", "key", "anchor", "", "", frozenset(), chat.Position(5, 17)),
+    ),
+    ({"t": "message", "random": 4294967295, "body": TEXT}, s.Post(4294967295, BODY, "")),
+    ({"t": "message", "random": 0, "body": TEXT, "to": "bob"}, s.Post(0, BODY, "bob")),
+    ({"t": "history"}, s.History(chat.Range(None, None, 50))),
+    ({"t": "history", "after": 1, "before": 9, "count": 2}, s.History(chat.Range(1, 9, 2))),
+    ({"t": "custom", "cmdId": 10, "data": "AAEC"}, s.Custom(10, b"\0\1\2")),
+    ({"t": "inspect", "userId": "bob"}, s.Inspect("bob", "main")),
 ]
 
 
@@ -115,6 +129,17 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({**ENTER, "keep": [["up"]]}, "keep"),
     ({**ENTER, "sdkAppId": -1}, "sdkAppId"),
     ({**ENTER, "nick": "\ud800"}, "nick"),
+    ({**ENTER, "chat": 5}, "chat"),
+    ({**ENTER, "chat": {"epoch": 5}}, "seq"),
+    ({"t": "message", "body": TEXT}, "random"),
+    ({"t": "message", "random": 4294967296, "body": TEXT}, "random"),
+    ({"t": "message", "random": 1, "body": "hello"}, "body"),
+    ({"t": "message", "random": 1, "body": TEXT, "to": "a b"}, "to"),
+    ({"t": "message", "random": 1, "body": TEXT, "to": []}, "to"),
+    ({"t": "history", "count": 101}, "count"),
+    ({"t": "custom", "cmdId": 0, "data": ""}, "cmdId"),
+    ({"t": "custom", "cmdId": 1}, "data"),
+    ({"t": "inspect"}, "userId"),
     ({"t": "publish", "streams": {}}, "sdp"),
     ({"t": "publish", "sdp": "", "streams": {}}, "sdp"),
     ({"t": "publish", "sdp": "v=0"}, "streams"),
@@ -183,6 +208,9 @@ STREAM_JSON = {
 }
 BOB = s.MemberView("bob", "Bob", "anchor")
 
+MESSAGE = chat.Message(17, 1000, "bob", "Bob", 1, BODY)
+MESSAGE_JSON = {"t": "message", "seq": 17, "time": 1000, "from": "bob", "nick": "Bob", "random": 1, "body": TEXT}
+
 SENT: list[tuple[s.ServerMessage, dict[str, Any]]] = [
     (s.Reply(7, {"sdp": "v=0"}), {"re": 7, "ok": True, "sdp": "v=0"}),
     (
@@ -218,6 +246,20 @@ SENT: list[tuple[s.ServerMessage, dict[str, Any]]] = [
     (s.Notice("bob", "main", "words"), {"t": "notice", "userId": "bob", "stream": "main", "message": "words"}),
     (s.PeerClosed("down", "consent"), {"t": "closed", "direction": "down", "reason": "consent"}),
     (s.Kicked("replaced"), {"t": "kicked", "reason": "replaced"}),
+    (s.Text('{"t":"custom"}'), {"t": "custom"}),
+    (
+        s.Told(22, chat.Backlog(5, 17, 3, (MESSAGE,))),
+        {"re": 22, "ok": True, "epoch": 5, "seq": 17, "first": 3, "messages": [MESSAGE_JSON]},
+    ),
+    (MESSAGE, MESSAGE_JSON),
+    (
+        chat.Direct(9, 1000, "bob", "", "alice", 1, BODY),
+        {"t": "c2c", "seq": 9, "time": 1000, "from": "bob", "nick": "", "to": "alice", "random": 1, "body": TEXT},
+    ),
+    (
+        chat.Custom("bob", 1, 4, b"\0\1\2"),
+        {"t": "custom", "from": "bob", "cmdId": 1, "seq": 4, "data": "AAEC"},
+    ),
     (
         s.Entered(
             request=1,
