@@ -6,7 +6,7 @@ import { audioProfile, captureCamera, captureMicrophone, captureScreen, reshape,
 import { log } from './log.js';
 import { Microphone } from './microphone.js';
 import { EVENT } from './names.js';
-import { Picture } from './picture.js';
+import { Picture, places } from './picture.js';
 import { percentage } from './checks.js';
 
 /**
@@ -72,9 +72,9 @@ export class Locals {
 
   /** @param {LocalAudioConfig} config */
   async startAudio({ publish = true, mute = false, option = {} }) {
-    const turn = this.#begin('startLocalAudio', 'audio', publish);
     checkVolumes(option);
     const { bitrate, stereo } = audioProfile(option.profile);
+    const turn = this.#begin('startLocalAudio', 'audio', publish);
     const track = await this.#captured('startLocalAudio', 'audio', turn, !option.audioTrack, () => captureMicrophone(option));
     this.#audio = { ...option };
     Object.assign(this.#microphone, { captureVolume: option.captureVolume ?? 100, earMonitorVolume: option.earMonitorVolume ?? 0 });
@@ -125,8 +125,9 @@ export class Locals {
 
   /** @param {LocalVideoConfig} config */
   async startVideo({ view, publish = true, mute = false, option = {} }) {
-    const turn = this.#begin('startLocalVideo', 'video', publish);
     const { bitrate } = videoProfile(option.profile);
+    places(view);
+    const turn = this.#begin('startLocalVideo', 'video', publish);
     const track = await this.#captured('startLocalVideo', 'video', turn, !option.videoTrack, () => captureCamera(option));
     const own = !option.videoTrack;
     try {
@@ -208,8 +209,9 @@ export class Locals {
 
   /** @param {ScreenShareConfig} config */
   async startScreen({ view, publish = true, option = {} }) {
-    const turn = this.#begin('startScreenShare', 'screen', publish);
     const { bitrate } = screenProfile(option.profile);
+    places(view);
+    const turn = this.#begin('startScreenShare', 'screen', publish);
     const { video, audio } = await this.#captured('startScreenShare', 'screen', turn, !option.videoTrack, () => captureScreen(option));
     const own = !option.videoTrack;
     try {

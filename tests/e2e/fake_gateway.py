@@ -6,11 +6,12 @@ Its only other member is `echo`, who sends back what the browser sends, through 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from aiohttp import WSMsgType, web
-from aiortc import RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 from aiortc.contrib.media import MediaRelay
 
 from tests.e2e.browser import until
@@ -19,14 +20,22 @@ STATIC = Path(__file__).resolve().parent.parent.parent / "static"
 
 
 class FakeGateway:
-    """Serves the page and /signaling on a free port of 127.0.0.1. `log` has every request that came."""
+    """Serves the page and /signaling on a free port of 127.0.0.1. `log` has every request that came.
+
+    `refuse` and `unanswered` say what becomes of requests; `unreachable`: media goes nowhere;
+    `members`: others besides.
+    """
 
     def __init__(self) -> None:
         self.log: list[dict[str, Any]] = []
         self.refuse: dict[str, dict[str, Any]] = {}
+        self.unanswered: set[str] = set()
+        self.unreachable = False
+        self.members: list[dict[str, Any]] = []
         self.socket: web.WebSocketResponse | None = None
         self.up: RTCPeerConnection | None = None
         self.down: RTCPeerConnection | None = None
+        self.url = ""
         self.n = 0
         self.entries = 0
         self.relay = MediaRelay()
@@ -41,7 +50,8 @@ class FakeGateway:
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
-        return f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        return self.url
 
     async def stop(self) -> None:
         for peer in (self.up, self.down):
@@ -75,6 +85,8 @@ class FakeGateway:
                 break
             message = json.loads(frame.data)
             self.log.append(message)
+            if message["t"] in self.unanswered:
+                continue
             error = self.refuse.get(message["t"])
             if error and not (
                 message["t"] == "enter" and "resume" not in message and error["name"] == "no_such_member"
@@ -112,7 +124,7 @@ class FakeGateway:
             "kept": [],
             "time": 0,
             "dev": True,
-            "members": [{"userId": "echo", "nick": "Echo", "role": "anchor"}],
+            "members": [{"userId": "echo", "nick": "Echo", "role": "anchor"}, *self.members],
             "streams": [{**stream, "videoMuted": False, "transport": "rtmp", "urls": {"flv": "http://x/e.flv"}}],
             "urls": {"push": "rtmp://x/live/me"},
         }
@@ -124,6 +136,7 @@ class FakeGateway:
                 await self.up.close()
             self.up = RTCPeerConnection()
             self.up.on("track", lambda track: self.tracks.__setitem__(track.kind, track))
+            self.up.on("datachannel", self._channel)
             self._fingerprint = fingerprint
         else:
             # aiortc never starts receivers that are added while its DTLS handshake runs.
@@ -131,7 +144,18 @@ class FakeGateway:
             await until(lambda: up.connectionState == "connected", 5, "the up connection does not come up")
         await self.up.setRemoteDescription(RTCSessionDescription(message["sdp"], "offer"))
         await self.up.setLocalDescription(await self.up.createAnswer())
-        return {"sdp": self.up.localDescription.sdp}
+        sdp = self.up.localDescription.sdp
+        return {
+            "sdp": re.sub(r"(a=candidate:\S+ \d udp \d+) \S+ \d+", r"\1 192.0.2.1 9", sdp) if self.unreachable else sdp
+        }
+
+    def _channel(self, channel: RTCDataChannel) -> None:
+        @channel.on("message")
+        async def answer(frame: str) -> None:
+            message = json.loads(frame)
+            self.log.append(message)
+            fields = await getattr(self, "_" + message["t"])(message)
+            channel.send(json.dumps({"re": message["id"], "ok": True, **fields}))
 
     async def _subscribe(self, message: dict[str, Any]) -> dict[str, Any]:
         self.wanted |= set(message["kinds"])

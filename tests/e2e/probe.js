@@ -157,9 +157,15 @@ function nearest(entries, time, when) {
 
 const peers = {};
 
-async function join(label, config, options = {}) {
+/** Somebody who has not entered a room yet. */
+async function create(label, options = {}) {
   const { default: TRTC } = await import('/sdk/trtc.js');
-  const peer = (peers[label] = new Peer(TRTC.create(options), TRTC));
+  peers[label] = new Peer(TRTC.create(options), TRTC);
+  return peers[label];
+}
+
+async function join(label, config, options = {}) {
+  const peer = await create(label, options);
   await peer.trtc.enterRoom(config);
   return peer.trtc.getRoom();
 }
@@ -391,4 +397,4 @@ function plain(detail) {
   }
 }
 
-window.probe = { peers, join, direct };
+window.probe = { peers, create, join, direct };
