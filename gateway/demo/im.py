@@ -17,7 +17,7 @@ import aiohttp
 
 from gateway.base.tasks import Tasks
 from gateway.demo.codes import RETRIES, RETRY_S
-from gateway.demo.failure import Failure, Kicked
+from gateway.demo.failure import Failure, Kicked, reason
 from gateway.demo.room import Place
 
 ANSWER_S: Final = 8.0
@@ -93,14 +93,16 @@ class Im:
             while True:
                 try:
                     await self._once()
-                    reason = "the server closed the connection"
-                except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                    reason = str(error) or type(error).__name__
+                    why = "the server closed the connection"
+                except TimeoutError:
+                    why = f"no answer within {ANSWER_S:g} s"
+                except (aiohttp.ClientError, OSError) as error:
+                    why = reason(error)
                 tries = 1 if self._ready.is_set() else tries + 1
                 self._ready.clear()
                 if tries > RETRIES:
-                    raise Failure(f"/im is lost: {reason}; is the server still running?")
-                self._on_event(f"im connection lost ({reason}); try {tries} of {RETRIES} in {RETRY_S:g} s")
+                    raise Failure(f"/im is lost: {why}; is the server still running?")
+                self._on_event(f"im connection lost ({why}); try {tries} of {RETRIES} in {RETRY_S:g} s")
                 await asyncio.sleep(RETRY_S)
         finally:
             await tasks.aclose()
@@ -203,8 +205,8 @@ class Im:
             case "event":
                 self._on_event(f"im {frame.get('tag')} {frame.get('code')}")
             case "kicked":
-                reason = str(frame.get("reason", ""))
-                raise Kicked(f"kicked: {_KICKS.get(reason, reason)} ({reason})")
+                word = str(frame.get("reason", ""))
+                raise Kicked(f"kicked: {_KICKS.get(word, word)} ({word})")
             case _:
                 pass
 

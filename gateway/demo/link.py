@@ -13,6 +13,7 @@ import socket
 from typing import Final
 
 from gateway.base.errors import PeerError
+from gateway.demo.failure import reason
 from gateway.wire.rtmp.client import (
     ClientEvent,
     ClientSession,
@@ -64,8 +65,7 @@ class Link:
         except TimeoutError:
             raise LinkError(3002, f"{url.host}:{url.port} does not answer within {CONNECT_S:g} s") from None
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise LinkError(3002, f"no connection to {url.host}:{url.port}: {reason}") from None
+            raise LinkError(3002, f"no connection to {url.host}:{url.port}: {reason(error)}") from None
         sock = writer.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         link = cls(ClientSession(url, purpose, os.urandom), reader, writer)
@@ -80,7 +80,7 @@ class Link:
         except TimeoutError:
             raise Silence from None
         except OSError as error:
-            raise LinkError(3005, (error.strerror or str(error)).lower()) from None
+            raise LinkError(3005, reason(error)) from None
         if not data:
             if self.session.state is ClientState.HANDSHAKE:
                 raise LinkError(3003, "the server closed during the handshake")

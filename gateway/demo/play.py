@@ -74,6 +74,7 @@ class Player:
                     continue
                 heard = time.monotonic()
                 batch: list[AudioReceived | VideoReceived] = []
+                end: LinkError | None = None
                 for event in events:
                     match event:
                         case Connected():
@@ -84,14 +85,16 @@ class Player:
                         case AudioReceived() | VideoReceived():
                             batch.append(event)
                         case Ended():
-                            raise LinkError(2006, event.description or "the stream is over")
+                            end = LinkError(2006, event.description or "the stream is over")
                         case Refused():
-                            raise ended(event)
+                            end = ended(event)
                         case _:
                             pass
                 if batch:
                     loop = asyncio.get_running_loop()
                     self._tell(await loop.run_in_executor(self._pool, self._watcher.feed, batch), heard)
+                if end is not None:
+                    raise end
         finally:
             await link.close()
 

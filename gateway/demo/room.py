@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from gateway.demo.failure import Failure
+from gateway.demo.failure import Failure, reason
 
 CALL_S: Final = 8.0
 LEAVE_S: Final = 0.7
@@ -127,9 +127,8 @@ class RoomService:
         except TimeoutError:
             raise _Unreachable(f"{self._server} does not answer within {timeout_s:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
-            reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).lower()
             raise _Unreachable(
-                f"{self._server} is not reachable ({reason}); start the server (./serve.sh) or give --server URL"
+                f"{self._server} is not reachable ({reason(error)}); start the server (./serve.sh) or give --server URL"
             ) from None
         try:
             answer = json.loads(body)
