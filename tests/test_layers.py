@@ -40,6 +40,7 @@ SIBLINGS: dict[str, dict[str, set[str]]] = {
         "source": {"presets", "picture", "sound", "encode"},
         "clip": {"presets", "source", "encode"},
         "watch": {"picture", "sound"},
+        "link": {"failure"},
         "room": {"failure"},
         "im": {"room", "failure", "codes"},
         "push": {"link", "source", "encode", "codes", "failure"},
