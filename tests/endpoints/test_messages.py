@@ -176,6 +176,79 @@ async def test_who_comes_back_gets_what_it_missed() -> None:
         assert [m["seq"] for m in with_tickets.entered["chat"]["messages"]] == [5]
 
 
+class Steady:
+    """A client as it should be: it sends again what was not answered, comes back, and orders by seq."""
+
+    def __init__(self, world: World, user: str, im: bool) -> None:
+        self.world, self.user, self.im = world, user, im
+        self.seen: dict[int, tuple[str, str]] = {}
+        self.epoch: int | None = None
+        self.client: Client
+
+    async def connect(self) -> None:
+        last = max((seq for seq in range(len(self.seen) + 1) if set(range(1, seq + 1)) <= self.seen.keys()), default=0)
+        if self.im:
+            position = {} if self.epoch is None else {"lastSeq": last, "epoch": self.epoch}
+            self.client = await self.world.login(self.user, **position)
+            self.epoch = self.client.entered["epoch"]
+            return
+        chat = {} if self.epoch is None else {"chat": {"epoch": self.epoch, "seq": last}}
+        self.client = await self.world.enter(self.user, **chat)
+        self.epoch = self.client.entered["chat"]["epoch"]
+        self.client.messages += self.client.entered["chat"]["messages"]
+
+    def take(self) -> None:
+        for m in messages(self.client):
+            self.seen[m["seq"]] = (m["from"], m["body"][0]["MsgContent"]["Text"])
+        for e in entries(self.client):
+            self.seen[e["MsgSeq"]] = (e["From_Account"], e["MsgBody"][0]["MsgContent"]["Text"])
+        self.client.messages.clear()
+
+    async def talk(self, count: int, lost_at: tuple[int, ...]) -> None:
+        for number in range(count):
+            lose = number in lost_at
+            while True:
+                request = (send if self.im else say)(self.client, f"{number}", number, timeout=0.5)
+                asked = asyncio.ensure_future(request)
+                if lose:
+                    lose = False
+                    await asyncio.sleep(0)  # the request is under way, its answer perhaps too
+                    self.take()
+                    self.client.abort()
+                try:
+                    answer = await asked
+                except (TimeoutError, ConnectionError):
+                    self.take()
+                    await self.connect()
+                    continue
+                if answer.get("ok") or answer.get("code") == 0:
+                    break
+                assert (answer.get("error") or answer)["name"] == "too_many"
+                self.world.clock.ahead += 0.05
+            self.take()
+
+
+async def test_who_loses_its_connection_again_and_again_ends_with_the_same_as_all() -> None:
+    count = 250
+    async with World() as world:
+        people = [Steady(world, "alice", False), Steady(world, "bob", False)]
+        people += [Steady(world, "phone", True), Steady(world, "tablet", True)]
+        for one in people:
+            await one.connect()
+        lost = ((40, 41, 120, 200), (), (80, 160), ())
+        await asyncio.gather(*(one.talk(count, at) for one, at in zip(people, lost, strict=True)))
+
+        def all_there() -> bool:
+            for one in people:
+                one.take()
+            return all(len(one.seen) == 4 * count for one in people)
+
+        await until(all_there)
+        first = people[0].seen
+        assert sorted(first) == list(range(1, 4 * count + 1)) and len(set(first.values())) == 4 * count
+        assert all(one.seen == first for one in people)
+
+
 async def test_much_that_was_missed_comes_in_bounded_pieces() -> None:
     async with World() as world:
         alice = await world.enter("alice")

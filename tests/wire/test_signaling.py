@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.base.errors import BadRequest, NoSuchStream, Overloaded, SignalingError
+from gateway.base.errors import BadRequest, NoSuchStream, Overloaded, SignalingError, TooLarge
 from gateway.wire import chat
 from gateway.wire import signaling as s
 
@@ -175,14 +175,32 @@ JSON = st.recursive(
 )
 
 
+FIELDS = [
+    "v",
+    "sdp",
+    "n",
+    "kinds",
+    "streams",
+    "keep",
+    "chat",
+    "body",
+    "random",
+    "to",
+    "after",
+    "count",
+    "cmdId",
+    "data",
+]
+
+
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.sampled_from(GOOD), st.dictionaries(st.sampled_from(["v", "sdp", "n", "kinds", "streams", "keep"]), JSON))
+@given(st.sampled_from(GOOD), st.dictionaries(st.sampled_from(FIELDS), JSON))
 def test_mutated_requests_give_a_message_or_bad_request(
     good: tuple[dict[str, Any], Any], wrong: dict[str, Any]
 ) -> None:
     try:
         parse(**{**good[0], **wrong})
-    except (BadRequest, SignalingError):
+    except (BadRequest, SignalingError, TooLarge):
         pass
 
 

@@ -44,8 +44,8 @@ CHUNK_BURST: Final = 400
 MAX_BUFFERED: Final = 262144
 """Bytes that wait for a client that does not acknowledge; more is not taken, and counted."""
 STALLED_AFTER: Final = 2
-"""A chunk that was sent so often and is not acknowledged (the first repeat comes after 1 to 3 s): the path may be broken,
-which ICE finds only after 15 s. What another way could carry should not wait for that.
+"""A chunk that was sent so often and is not acknowledged (the first repeat comes after 1 to 3 s): the path may be
+broken, which ICE finds only after 15 s. What another way could carry should not wait for that.
 """
 
 _DATA, _SACK = 0, 3
