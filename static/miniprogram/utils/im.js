@@ -63,7 +63,9 @@ class Im {
     /** @type {{ frame: Frame, until: number, done: (error: Refusal | null, sent: Sent) => void }[]} */
     this._waiting = [];
     /** @type {any} */ this._gapTimer = null;
+    this._sending = false;
     /** @type {any} */ this._sendTimer = null;
+    /** @type {any} */ this._pauseTimer = null;
     this._line = new Line({
       url: `${server.replace(/^http/, 'ws')}/im`,
       greeting: () => this._greeting(),
@@ -116,9 +118,8 @@ class Im {
       done({ code: 1210, name: 'too_many', message: `${MOST_WAITING} messages wait to be sent` }, nothing);
     } else {
       const frame = Object.assign({ cmd: 'send', random, body }, to ? { to } : {});
-      const item = { frame, until: Date.now() + SEND_MS, done };
-      this._waiting.push(item);
-      this._post(item);
+      this._waiting.push({ frame, until: Date.now() + SEND_MS, done });
+      this._post();
       this._watch();
     }
   }
@@ -145,7 +146,7 @@ class Im {
     this._entered = true;
     this._order.entered(answer);
     this._mend();
-    this._waiting.slice().forEach((item) => this._post(item));
+    this._post();
     this._on.login(again);
   }
 
@@ -211,13 +212,26 @@ class Im {
 
   // --- what is sent
 
-  /** @param {{ frame: Frame, done: (error: Refusal | null, sent: Sent) => void }} item */
-  _post(item) {
-    if (!this.open) return;
+  /** Send what waits, one after the other: so the room sees them in the order in which they were written. */
+  _post() {
+    const item = this._waiting[0];
+    if (!item || this._sending || !this.open) return;
+    this._sending = true;
     this._line.ask(item.frame, (error, answer) => {
+      this._sending = false;
       if (error === LOST) return; // it goes out again after the next login
+      const pause = error && error.retryAfterMs;
+      if (pause) {
+        // Too fast: that one is refused, and the next shall not be for the same reason.
+        this._sending = true;
+        this._pauseTimer = setTimeout(() => {
+          this._sending = false;
+          this._post();
+        }, pause);
+      }
       const sent = { seq: Number(answer.seq) || 0, time: Number(answer.time) || 0, random: item.frame.random };
       this._finish(item, error, sent);
+      this._post();
     });
   }
 
@@ -254,7 +268,9 @@ class Im {
   _giveUp(error) {
     clearTimeout(this._gapTimer);
     this._gapTimer = null;
-    this._waiting.slice().forEach((item) => this._fail(item, error));
+    clearTimeout(this._pauseTimer);
+    this._sending = false;
+    this._waiting.splice(0).forEach((item) => item.done(error, { seq: 0, time: 0, random: item.frame.random }));
     clearTimeout(this._sendTimer);
   }
 }

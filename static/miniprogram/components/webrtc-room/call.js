@@ -145,10 +145,17 @@ class Call {
     this._host.pusher().switchCamera({});
   }
 
-  /** The template or the presenter has changed. */
+  /** Places have changed: another presenter. */
   relayout() {
     if (this.running) this._arrange();
     else this._host.show({ place: this._seat() });
+  }
+
+  /** Another template stands on the page, with new tags: they know nothing of what the old ones did. */
+  redrawn() {
+    this.relayout();
+    if (this._now.pushing) this._host.pusher().start();
+    this._now.players.forEach((player) => player.redrawn());
   }
 
   // --- the way in

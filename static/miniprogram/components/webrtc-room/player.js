@@ -46,6 +46,12 @@ class Player {
     if (this.member.wanted) this._attempt();
   }
 
+  /** Its tag is a new one. */
+  redrawn() {
+    this._started = false;
+    this.start();
+  }
+
   /** For the time being; `resume` goes on. */
   pause() {
     clearTimeout(this._timer);

