@@ -197,6 +197,18 @@ test('the newest 2,000 are kept', async () => {
   assert.deepEqual([chat.messages().length, chat.messages()[0].seq], [2000, 501]);
 });
 
+test('what comes again takes no room', async () => {
+  const { chat, seqs, requests } = scripted();
+  chat.entered(entered(5, 0), false);
+  for (let seq = 1; seq <= 2100; seq++) chat.message(said(seq));
+  for (let seq = 1; seq <= 2100; seq++) chat.message(said(seq));
+  chat.message(said(2102));
+  chat.message(said(2101));
+  assert.deepEqual(seqs().slice(-2), [2101, 2102]);
+  assert.equal(seqs().length, 2102);
+  assert.equal(requests.length, 1);
+});
+
 test('sending: one under way, in order, and the promise comes with the echo', async () => {
   const { chat, requests, history } = scripted();
   chat.entered(entered(5, 0), false);
