@@ -15,7 +15,7 @@ import { Chat } from './page/chat.js';
 import { recall, remember } from './page/choices.js';
 import { Debug } from './page/debug.js';
 import { OwnDevices } from './page/devices.js';
-import { announce, armDialogs, byId, dialog, find, translate, write } from './page/dom.js';
+import { announce, armDialogs, busy, byId, dialog, find, translate, write } from './page/dom.js';
 import { Links } from './page/links.js';
 import { Lobby } from './page/lobby.js';
 import { Pickers } from './page/pickers.js';
@@ -169,9 +169,11 @@ async function join() {
   if (!isSecureContext && role === 'anchor') alert({ key: 'insecure' });
   if (wasInLobby) byId('microphone').focus({ preventScroll: true });
   if (role === 'audience' || !isSecureContext) return;
-  await devices.showIn(tiles.ownView());
-  const { wanted } = devices;
-  await Promise.all([wanted.microphone && devices.setMicrophone(true), wanted.camera && devices.setCamera(true)]);
+  await busy([byId('microphone'), byId('camera')], async () => {
+    await devices.showIn(tiles.ownView());
+    const { wanted } = devices;
+    await Promise.all([wanted.microphone && devices.setMicrophone(true), wanted.camera && devices.setCamera(true)]);
+  });
 }
 
 /**
@@ -306,7 +308,8 @@ trtc.on(EVENT.ERROR, (error) => {
     const device = error.message.startsWith('camera') ? 'camera' : 'microphone';
     devices.gone(device);
     const again = device === 'camera' ? () => devices.setCamera(true) : () => devices.setMicrophone(true);
-    alert(wordsOf(error, device), [{ key: 'tryAgain', act: () => void again() }]);
+    // The library has tried the other devices already.
+    alert({ key: device === 'camera' ? 'goneCamera' : 'goneMicrophone' }, [{ key: 'tryAgain', act: () => void again() }]);
   } else if (me && !trtc.getRoom()) {
     const gone = error.code === TRTC.ERROR_CODE.SERVER_ERROR ? wordsOf(error) : { key: 'gone' };
     void ended(gone, [{ key: 'joinAgain', act: route }]);

@@ -103,7 +103,13 @@ export class Debug {
     byId('debugRows').replaceChildren(
       ...rows.map((cells) => {
         const line = make('tr');
-        line.append(...cells.map((cell, index) => make(index ? 'td' : 'th', '', cell)));
+        line.append(
+          ...cells.map((cell, index) => {
+            const place = make(index ? 'td' : 'th', '', cell);
+            place.dataset.column = say(`debug_${COLUMNS[index]}`);
+            return place;
+          }),
+        );
         return line;
       }),
     );
@@ -131,11 +137,11 @@ export class Debug {
     const size = video?.width ? `${video.width}×${video.height}` : '–';
     return [
       who,
-      video?.codec ?? server?.video?.codec ?? '–',
+      codecOf(video, server?.video),
       size,
       video ? String(Math.round(video.frameRate ?? 0)) : '–',
       unit(video?.bitrate, 'kbit/s'),
-      audio?.codec ?? server?.audio?.codec ?? '–',
+      codecOf(audio, server?.audio),
       unit(audio?.bitrate, 'kbit/s'),
       unit(video?.loss ?? audio?.loss ?? extra.loss, '%'),
       unit(video?.jitter ?? audio?.jitter, 'ms'),
@@ -147,6 +153,9 @@ export class Debug {
 /** @param {any} statistics @param {'big' | 'sub'} type */
 const videoOf = (statistics, type) =>
   (statistics?.video ?? []).find((/** @type {any} */ video) => (video.videoType ?? 'big') === type);
+
+/** @param {any} here @param {any} there what the browser counts, else what the server says */
+const codecOf = (here, there) => (here?.codec ?? there?.codec ?? '–').replace(/^opus$/, 'Opus');
 
 /** @param {unknown} value @param {string} name */
 const unit = (value, name) => (typeof value === 'number' ? `${Math.round(value * 10) / 10} ${name}` : '–');

@@ -117,6 +117,13 @@ export class OwnDevices {
     if (this.on.camera) await this.#trtc.updateLocalVideo({ view }).catch(() => undefined);
   }
 
+  /** The device that runs, by its id; '' if none does or the browser does not tell. @param {Kind} kind */
+  current(kind) {
+    if (kind === 'speaker') return this.chosen.speaker;
+    const track = kind === 'camera' ? this.#trtc.getVideoTrack() : this.#trtc.getAudioTrack();
+    return track?.getSettings().deviceId || this.chosen[kind];
+  }
+
   /** The device is gone: unplugged, or taken by another program. @param {Device} device */
   gone(device) {
     this.on[device] = false;

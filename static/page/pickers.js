@@ -12,7 +12,6 @@ const KINDS = /** @type {Kind[]} */ (['camera', 'microphone', 'speaker']);
 export class Pickers {
   #root;
   #devices;
-  #wrong;
 
   /**
    * @param {HTMLElement} root
@@ -22,7 +21,6 @@ export class Pickers {
   constructor(root, devices, wrong) {
     this.#root = root;
     this.#devices = devices;
-    this.#wrong = wrong;
     root.append(copyOf('pickers'));
     for (const kind of KINDS) {
       const select = this.#select(kind);
@@ -43,7 +41,8 @@ export class Pickers {
       const row = find(this.#root, `.${kind}`);
       row.hidden = !known.length || (kind === 'speaker' && !canChooseSpeaker());
       const select = this.#select(kind);
-      const chosen = known.some((device) => device.deviceId === this.#devices.chosen[kind]) ? this.#devices.chosen[kind] : '';
+      const current = this.#devices.current(kind);
+      const chosen = known.some((device) => device.deviceId === current) ? current : '';
       const options = known.map((device, index) => {
         const option = make('option', '', device.label || `${say(kind)} ${index + 1}`);
         option.value = device.deviceId;

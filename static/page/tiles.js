@@ -15,6 +15,8 @@ import { say } from '../words.js';
  */
 
 const COLOURS = 6;
+/** Louder than a quiet room's noise: -42 dB of full scale, on the library's scale of 0 to 100. */
+const SPEECH = 30;
 
 export class Tiles {
   #trtc;
@@ -90,7 +92,7 @@ export class Tiles {
 
   /** @param {{userId: string, volume: number}[]} loud */
   speaking(loud) {
-    const speakers = new Set(loud.filter(({ volume }) => volume > 5).map(({ userId }) => userId || this.#me?.userId));
+    const speakers = new Set(loud.filter(({ volume }) => volume > SPEECH).map(({ userId }) => userId || this.#me?.userId));
     for (const element of this.#shown.values()) {
       element.classList.toggle('speaking', speakers.has(element.dataset.user) && element.dataset.stream === 'main');
     }

@@ -19,7 +19,7 @@ const DEVICES = {
     NotAllowedError: 'deniedCamera',
     SecurityError: 'deniedCamera',
     NotReadableError: 'busyCamera',
-    AbortError: 'goneCamera',
+    AbortError: 'busyCamera',
   },
   microphone: {
     NotFoundError: 'noMicrophone',
@@ -27,7 +27,7 @@ const DEVICES = {
     NotAllowedError: 'deniedMicrophone',
     SecurityError: 'deniedMicrophone',
     NotReadableError: 'busyMicrophone',
-    AbortError: 'goneMicrophone',
+    AbortError: 'busyMicrophone',
   },
   share: { NotReadableError: 'shareFailed', NotFoundError: 'shareFailed', AbortError: 'shareFailed' },
 };
