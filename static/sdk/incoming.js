@@ -112,7 +112,10 @@ export class Incoming {
     const seen = new Set();
     this.#observer = new IntersectionObserver(
       (entries) => {
-        for (const { target, isIntersecting } of entries) if (isIntersecting) seen.add(target); else seen.delete(target);
+        for (const { target, isIntersecting } of entries) {
+          if (isIntersecting) seen.add(target);
+          else seen.delete(target);
+        }
         clearTimeout(this.#timer);
         this.#timer = setTimeout(() => {
           if (this.inSight === seen.size > 0) return;

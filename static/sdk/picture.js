@@ -46,6 +46,8 @@ export class Picture {
   #look = {};
   /** @type {PlayState} */
   #state = 'STOPPED';
+  #muted = () => this.#state === 'PLAYING' && this.#tell('PAUSED', 'mute');
+  #unmuted = () => this.#state === 'PAUSED' && this.#tell('PLAYING', 'unmute');
   #firstTold = true;
 
   /** @param {PictureEvents} on */
@@ -84,12 +86,14 @@ export class Picture {
   /** @param {MediaStreamTrack | null} track nothing takes the picture away: the last one would stand for ever */
   play(track) {
     if (track === this.#track) return;
+    this.#track?.removeEventListener('mute', this.#muted);
+    this.#track?.removeEventListener('unmute', this.#unmuted);
     this.#track = track;
     this.#firstTold = !track;
     for (const element of this.#elements.values()) this.#fill(element);
     if (!track) return this.#tell('STOPPED', 'ended');
-    track.addEventListener('mute', () => track === this.#track && this.#state === 'PLAYING' && this.#tell('PAUSED', 'mute'));
-    track.addEventListener('unmute', () => track === this.#track && this.#state === 'PAUSED' && this.#tell('PLAYING', 'unmute'));
+    track.addEventListener('mute', this.#muted);
+    track.addEventListener('unmute', this.#unmuted);
   }
 
   /** @param {boolean} held the sender, or the server, has stopped sending it for a while */

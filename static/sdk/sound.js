@@ -23,6 +23,8 @@ export class Sound {
   #track = null;
   /** @type {PlayState} */
   #state = 'STOPPED';
+  #muted = () => this.#state === 'PLAYING' && this.#tell('PAUSED', 'mute');
+  #unmuted = () => this.#state === 'PAUSED' && this.#tell('PLAYING', 'unmute');
   /** the browser's autoplay rule holds it back */
   blocked = false;
 
@@ -41,6 +43,8 @@ export class Sound {
   /** @param {MediaStreamTrack | null} track */
   play(track) {
     if (track === this.#track) return;
+    this.#track?.removeEventListener('mute', this.#muted);
+    this.#track?.removeEventListener('unmute', this.#unmuted);
     this.#track = track;
     this.blocked = false;
     this.#element.srcObject = track ? new MediaStream([track]) : null;
@@ -49,8 +53,8 @@ export class Sound {
       return this.#tell('STOPPED', 'ended');
     }
     playing.add(this);
-    track.addEventListener('mute', () => track === this.#track && this.#state === 'PLAYING' && this.#tell('PAUSED', 'mute'));
-    track.addEventListener('unmute', () => track === this.#track && this.#state === 'PAUSED' && this.#tell('PLAYING', 'unmute'));
+    track.addEventListener('mute', this.#muted);
+    track.addEventListener('unmute', this.#unmuted);
     if (speaker) this.to(speaker).catch(() => undefined); // unplugged meanwhile: the default one then
     this.#element.play().catch((error) => {
       if (error?.name !== 'NotAllowedError' || track !== this.#track) return; // replaced meanwhile

@@ -138,16 +138,18 @@ class FakeGateway:
             self.up.on("track", lambda track: self.tracks.__setitem__(track.kind, track))
             self.up.on("datachannel", self._channel)
             self._fingerprint = fingerprint
-        else:
+        elif not self.unreachable:
             # aiortc never starts receivers that are added while its DTLS handshake runs.
             up = self.up
             await until(lambda: up.connectionState == "connected", 5, "the up connection does not come up")
-        await self.up.setRemoteDescription(RTCSessionDescription(message["sdp"], "offer"))
+        offer = RTCSessionDescription(self._led_astray(message["sdp"]), "offer")
+        await self.up.setRemoteDescription(offer)
         await self.up.setLocalDescription(await self.up.createAnswer())
-        sdp = self.up.localDescription.sdp
-        return {
-            "sdp": re.sub(r"(a=candidate:\S+ \d udp \d+) \S+ \d+", r"\1 192.0.2.1 9", sdp) if self.unreachable else sdp
-        }
+        return {"sdp": self._led_astray(self.up.localDescription.sdp)}
+
+    def _led_astray(self, sdp: str) -> str:
+        """Neither side may learn an address of the other, or a check from one would open the way for both."""
+        return re.sub(r"(a=candidate:\S+ \d \w+ \d+) \S+ \d+", r"\1 192.0.2.1 9", sdp) if self.unreachable else sdp
 
     def _channel(self, channel: RTCDataChannel) -> None:
         @channel.on("message")

@@ -160,6 +160,10 @@ async def test_resume_after_a_lost_socket(browser: Browser, fake: FakeGateway) -
         await alice.sees("echo", ALICE)
         states = [detail["state"] for _, detail in await alice.events("connection-state-changed")]
         assert states[0] == "CONNECTING" and states[-1] == "CONNECTED"
+        assert await alice.call("[trtc.getAudioTrack().readyState, trtc.getVideoTrack().readyState]") == [
+            "live",
+            "live",
+        ]
         names = {name for name, _ in await alice.events()}
         assert not names & {"remote-user-exit", "remote-user-enter", "kicked-out", "error"}
 
@@ -427,6 +431,25 @@ async def test_live_scene_knows_anchors(browser: Browser, fake: FakeGateway) -> 
         await alice.close()
 
 
+async def test_a_refused_publication_is_told(browser: Browser, fake: FakeGateway) -> None:
+    alice = await join(browser, fake)
+    try:
+        await until(lambda: fake.requests("publish"), 5)
+        fake.refuse["publish"] = {"code": 1202, "name": "not_permitted", "message": "no right to send pictures"}
+        assert await refusal(alice, "startLocalVideo()") == [5400, 1202]
+        told = [detail for _, detail in await alice.events("publish-state-changed")]
+        assert [(change["state"], change.get("reason")) for change in told] == [
+            ("starting", None),
+            ("stopped", "error"),
+        ]
+        assert told[-1]["error"]["reason"] == "not_permitted"
+        assert await alice.call("trtc.getVideoTrack()") is None
+        fake.refuse.clear()
+        await alice.call("trtc.startLocalVideo()")
+    finally:
+        await alice.close()
+
+
 # --- the own devices
 
 
@@ -441,15 +464,15 @@ async def test_own_devices(browser: Browser, fake: FakeGateway) -> None:
         assert {device["kind"] for device in microphones} == {"audioinput"}
         detail = (await alice.call("trtc.constructor.isSupported()"))["detail"]
         assert detail["isWebRTCSupported"] and detail["isVp8DecodeSupported"] and not detail["isSmallStreamSupported"]
-        if speakers:
-            await alice.call("trtc.constructor.setCurrentSpeaker(argument)", speakers[0]["deviceId"])
+        await alice.call("trtc.constructor.setCurrentSpeaker(argument)", speakers[0]["deviceId"])
+        await until(lambda: has_events(alice, "device-changed", type="speaker", action="active", device=speakers[0]), 5)
 
         await alice.call("document.body.insertAdjacentHTML('beforeend', '<div id=me></div>')")
         await alice.call("trtc.startLocalVideo({ view: 'me', option: { profile: '180p' } })")
         await alice.call("trtc.startLocalAudio({ option: { profile: 'standard-stereo' } })")
-        used = [(d["type"], d["action"]) for _, d in await alice.events("device-changed")]
+        for kind in ("camera", "microphone"):
+            await until(lambda kind=kind: has_events(alice, "device-changed", type=kind, action="active"), 5)
         await until(lambda: has_events(alice, "first-video-frame"), 5)
-        assert ("camera", "active") in used and ("microphone", "active") in used
         assert (await alice.events("first-video-frame"))[0][1] == {
             "userId": "", "streamType": "main", "width": 320, "height": 180
         }  # fmt: skip
@@ -475,7 +498,11 @@ async def test_own_devices(browser: Browser, fake: FakeGateway) -> None:
         await alice.call("trtc.stopLocalVideo()")
         await until(lambda: has_events(alice, "video-play-state-changed", state="STOPPED", reason="ended"), 5)
 
-        # Half as loud is another track, made from the same microphone.
+        await alice.tab.page.evaluate("() => probe.peers.me.clearEvents()")
+        await alice.call("trtc.updateLocalAudio({ option: { microphoneId: argument } })", microphones[-1]["deviceId"])
+        await until(lambda: has_events(alice, "device-changed", action="active", device=microphones[-1]), 5)
+
+        # A tenth as loud is another track, made from the same microphone.
         assert await alice.call("trtc.getAudioTrack() === trtc.getAudioTrack({ processed: true })")
         await alice.call("trtc.updateLocalAudio({ option: { captureVolume: 10, earMonitorVolume: 5 } })")
         assert await alice.call("trtc.getAudioTrack() !== trtc.getAudioTrack({ processed: true })")
