@@ -96,6 +96,9 @@ class Chat:
         if isinstance(event, events.StreamAdded | events.StreamChanged | events.StreamRemoved | events.MemberUpdated):
             for session in self._by_room.get(event.room, ()):
                 session.list_changed()
+        elif isinstance(event, events.MemberLeft):
+            for session in list(self._by_room.get(event.room, ())):
+                session.member_left()
 
     def _on_message(self, event: GroupEvent) -> None:
         """Somebody has written: the frame is made once, whoever gets it."""
@@ -198,7 +201,7 @@ class ImSession:
 
     def _present(self) -> Member:
         if self._member is None:
-            raise BadRequest("cmd: this connection has logged in without a room")
+            raise BadRequest("cmd: this connection is in no room")
         return self._member
 
     def _say(self, member: Member, frame: Mapping[str, Any]) -> dict[str, object]:
@@ -294,6 +297,13 @@ class ImSession:
         if now != self._told or always:
             self._told = now
             self._send({"cmd": "userlist", "userlist": [{"userid": user, "playurl": url} for user, url in now]})
+
+    def member_left(self) -> None:
+        """Somebody has left the room. If it is us (quit_room), the connection goes on without a room."""
+        member = self._member
+        if member is not None and not self._entry.directory.is_present(member):
+            self._member = None
+            self._chat.parted(self, member.key)
 
     def kicked(self, reason: str) -> None:
         """The directory has let go of us: another session of this user, or the operator."""

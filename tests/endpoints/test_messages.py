@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from gateway.base.config import MessagesConfig
+from gateway.base.errors import NoSuchMember
 from gateway.endpoints.entry import socket as shell
 from gateway.rooms.room import POLICIES
 from gateway.services.store import Store
+from gateway.wire.chat import Range
 from tests.endpoints.world import APP, Client, World
 
 
@@ -462,6 +464,28 @@ async def test_takeover_by_the_other_face_moves_the_messages_there() -> None:
         await say(alice, "hello again", 3)
         assert (await back.expect(t="message"))["seq"] == 2
         assert await phone.closed() == shell.CLOSE_KICKED
+
+
+async def test_who_has_left_by_another_way_neither_hears_nor_writes() -> None:
+    async with World() as world:
+        alice, phone = await world.enter("alice"), await world.login("phone")
+        world.entry.quit(world.key(), "phone")
+        await say(alice, "he is gone", 1)
+        assert (await send(phone, "am I", 1))["name"] == "bad_request"
+        assert (await phone.command("history"))["name"] == "bad_request"
+        assert (await phone.command("ping"))["code"] == 0 and not entries(phone)
+        member = world.directory.member(APP.sdk_app_id, "alice")
+        assert member is not None
+        await alice.request("leave")
+        assert not world.directory.rooms
+        for call in (
+            lambda: world.entry.messages.history(member, Range()),
+            lambda: world.entry.messages.post_custom(member, 1, b""),
+            lambda: world.entry.messages.missed(member, None),
+        ):
+            with pytest.raises(NoSuchMember):
+                call()
+        assert len(world.groups) == 0, "nobody brings a closed room's list back"
 
 
 async def test_inspect_says_that_nothing_is_published() -> None:

@@ -56,8 +56,14 @@ class Messages:
     def _now_ms(self) -> int:
         return int(self._wall() * 1000)
 
+    def _check_present(self, member: Member) -> None:
+        """What a member that has gone says must not bring the list of a closed room back."""
+        if not self._directory.is_present(member):
+            raise NoSuchMember(f"{member.user_id} has left the room")
+
     def post(self, member: Member, random: int, body: Body) -> Receipt:
-        """Say something to the room. Raises TooMany, TooLarge, ShuttingDown."""
+        """Say something to the room. Raises TooMany, TooLarge, ShuttingDown, NoSuchMember (it has left)."""
+        self._check_present(member)
         return self.groups.post(
             member.key, member.user_id, member.nick, random, body, now=self._clock(), now_ms=self._now_ms()
         )
@@ -67,6 +73,7 @@ class Messages:
 
         It must have a connection now: messages for those who are away are not kept.
         """
+        self._check_present(member)
         other = self._directory.member(member.key.app, to)
         if other is None or other.session is None:
             raise NoSuchMember(f"{to} is not there")
@@ -83,16 +90,19 @@ class Messages:
 
     def post_custom(self, member: Member, cmd_id: int, data: bytes) -> int:
         """Send a custom message to the others; return its number. Raises NotPermitted, TooMany, ShuttingDown."""
+        self._check_present(member)
         if not member.privileges & SENDING:
             raise NotPermitted("custom messages need a right to send (bits 4, 16, 64)")
         return self.groups.post_custom(member.key, member.user_id, cmd_id, data, now=self._clock())
 
     def history(self, member: Member, wanted: Range, max_bytes: int = MAX_BYTES) -> Backlog:
         """Return messages of the member's room, at most `max_bytes` of them (but one at least)."""
+        self._check_present(member)
         return self.groups.group(member.key, self._now_ms()).read(wanted, max_bytes)
 
     def missed(self, member: Member, position: Position | None, *, newest: int = NEWEST) -> Backlog:
         """Return what a member gets that comes: all after `position`, else the `newest`."""
+        self._check_present(member)
         group = self.groups.group(member.key, self._now_ms())
         return group.missed(position, newest, MOST_MISSED, MAX_BYTES)
 
@@ -101,6 +111,7 @@ class Messages:
 
         Raises NoSuchMember, NoSuchStream (it never had one).
         """
+        self._check_present(member)
         other = self._directory.member_in(member.key, user_id)
         if other is None:
             raise NoSuchMember(f"{user_id} is not in the room")
