@@ -52,6 +52,7 @@ def test_the_command_line_beats_the_rest() -> None:
     [
         (["--host", "127.0.0.1"], "--host belongs to --dev"),
         (["--dev", "--host", "gw"], "give an IP address"),
+        (["--demo"], "--demo belongs to --dev"),
         (["--http", "x"], "--http"),
         (["--public-address", "gw"], "not an IP address"),
         (["--https", ":8443"], "tls_cert"),
@@ -60,6 +61,11 @@ def test_the_command_line_beats_the_rest() -> None:
 def test_mistakes_are_one_line(argv: list[str], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         settings(*argv)
+
+
+def test_a_demo_peer_changes_no_setting() -> None:
+    assert settings("--dev", "--demo") == settings("--dev")
+    assert settings("--demo", config=Config(dev=True)).dev
 
 
 def test_an_error_is_one_line_and_a_status(capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,9 +27,11 @@ MAX_WAITING: Final = 50
 _CLOSE_S: Final = 0.3
 _KICKS: Final = {
     "replaced": "somebody else came in as this user",
-    "removed": "the operator has removed this user",
+    "kick": "the operator has removed this user",
     "banned": "the operator has banned this user",
-    "room_closed": "the room was closed",
+    "room_disband": "the room was closed",
+    "left": "another call of this user's has left the room",
+    "timeout": "the server had no sign of life in time",
 }
 
 

@@ -106,8 +106,8 @@ async def test_a_browser_sees_hears_and_talks(browser: Browser, gateway: Gateway
 
 
 async def test_tickets_a_text_room_and_a_clip(gateway: Gateway, tmp_path: Path, files: Any) -> None:
-    sig = await gateway.sign("usersig", "bob")
-    key = await gateway.sign("mapkey", "bob", "lobby")
+    minted = await gateway.tickets("bob", "lobby")
+    sig, key = minted["userSig"], minted["privateMapKey"]
     clip = files(Maker(7, 1300))
     tickets = ("--user", "bob", "--user-sig", sig, "--private-map-key", key, "--room", "lobby")
     async with DemoPeer(gateway.http, *tickets, "--file", str(clip), "--duration", "3", "--quiet") as bob:
@@ -136,6 +136,15 @@ async def test_a_second_one_of_the_same_name_takes_over(gateway: Gateway) -> Non
             # Whoever was replaced does not take the other out of the room with it.
             answer = await gateway.call("get_room_members", roomID="1001")
             assert "twin" in [member["userID"] for member in answer["members"]]
+
+
+async def test_a_full_room(gateway: Gateway) -> None:
+    room = (await gateway.call("create_room", userID="user1", roomInfo="x"))["roomID"]
+    for user in ("user2", "user3", "user4"):
+        assert (await gateway.call("enter_room", userID=user, roomID=room))["code"] == 0
+    async with DemoPeer(gateway.http, "--room", room, "--user", "user5") as late:
+        assert await late.ended() == 1
+        assert late.errors == f"gateway: room {room} is full; wait until somebody leaves, or --create another\n"
 
 
 async def test_the_server_goes(tmp_path: Path) -> None:
