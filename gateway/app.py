@@ -250,7 +250,10 @@ class Gateway:
         return f"http://{f'[{host}]' if ':' in host else host}:{self.ports.http}"
 
     def dev_urls(self) -> dict[str, str]:
-        """Open room 1001 and return the ready-made URLs: "page", "push", "play"; valid for 24 hours."""
+        """Open room 1001 and return the ready-made URLs: "page", "push", "play"; valid for 24 hours.
+
+        The latter two only if the configured app has the keys that sign them.
+        """
         room = RoomKey(self.apps.default_app, DEV_ROOM)
         if room not in self.directory.rooms:
             self.directory.create_room(
@@ -264,11 +267,12 @@ class Gateway:
         expires = wall() + DEV_LIFETIME_S
         push = self.entry.stream_id(room, DEV_PUSH_USER, StreamKind.MAIN)
         play = self.entry.stream_id(room, DEV_PAGE_USER, StreamKind.MAIN)
-        return {
-            "page": f"{bases.http}/#room={DEV_ROOM}&user={DEV_PAGE_USER}",
-            "push": f"{bases.rtmp}/live/{push}?{urlsig.mint(app, 'push', push, expires)}",
-            "play": f"{bases.http}/live/{play}.flv?{urlsig.mint(app, 'play', play, expires)}",
-        }
+        urls = {"page": f"{bases.http}/#room={DEV_ROOM}&user={DEV_PAGE_USER}"}
+        if app.push_key:
+            urls["push"] = f"{bases.rtmp}/live/{push}?{urlsig.mint(app, 'push', push, expires)}"
+        if app.play_key:
+            urls["play"] = f"{bases.http}/live/{play}.flv?{urlsig.mint(app, 'play', play, expires)}"
+        return urls
 
 
 def self_signed_files(data: Path, names: set[str]) -> tuple[Path, Path]:

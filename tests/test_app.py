@@ -29,7 +29,9 @@ def run(*argv: str, **environ: str) -> subprocess.CompletedProcess[str]:
 class Served:
     """A running `gateway serve` with drawn ports."""
 
-    def __init__(self, data: Path, *argv: str) -> None:
+    def __init__(self, data: Path, *argv: str, last: str = "  play") -> None:
+        self.last = last
+        """What the last line of interest begins with."""
         self.errors = data.parent / "stderr.txt"
         command = [*GATEWAY, "serve", "--data", str(data), *argv]
         with self.errors.open("w") as errors:
@@ -38,7 +40,7 @@ class Served:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.lines.append(line.rstrip())
-            if line.startswith("  play") or ("--dev" not in argv and line.startswith("gateway ")):
+            if line.startswith(self.last) or ("--dev" not in argv and line.startswith("gateway ")):
                 break
 
     def url(self, name: str) -> str:
@@ -78,6 +80,16 @@ def get(url: str) -> tuple[int, bytes]:
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read()
+
+
+def test_dev_with_an_app_that_signs_no_urls_prints_the_page(tmp_path: Path) -> None:
+    """The keys of an imported app are optional; it has no ready-made push URL then, and everything else."""
+    config = tmp_path / "gateway.toml"
+    config.write_text('[[app]]\nsdk_app_id = 1400000009\nbizid = "9999"\nsecret = "of-the-business-server"\n')
+    served = Served(tmp_path / "data", "--dev", "--config", str(config), *DRAWN, last="  page")
+    assert served.url("page").endswith("/#room=1001&user=chrome")
+    served.stop()
+    assert not any(line.startswith(("  push", "  play")) for line in served.lines)
 
 
 def test_dev_prints_three_things_that_work_and_stops_in_time(served: Served) -> None:
