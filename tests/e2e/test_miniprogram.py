@@ -46,10 +46,9 @@ class Jest:
         jest = NODE / "node_modules" / ".bin" / "jest"
         assert NODE_BINARY.exists() and jest.exists(), "Node or jest is missing: ./setup.sh test"
         self.process = await asyncio.create_subprocess_exec(
-            str(NODE_BINARY), str(jest), "--config", "miniprogram/jest.config.js", "--runInBand", "--colors=false",
-            *self.files,
-            cwd=NODE, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT, env={**os.environ, "CI": "true", **self.environment}, start_new_session=True,
+            str(NODE_BINARY), str(jest), "--config", "miniprogram/jest.config.js", "--runInBand",
+            *self.files, cwd=NODE, env={**os.environ, "CI": "true", "FORCE_COLOR": "0", **self.environment}, start_new_session=True,
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
         self.output = asyncio.create_task(self._read())
         return self
@@ -101,10 +100,46 @@ async def test_the_component_by_itself() -> None:
 
 
 async def test_two_phones(gateway: Gateway, files: Callable[..., Path], tmp_path: Path) -> None:
-    async with Jest("phones", PHONES=phones(gateway, tmp_path, files)) as run:
+    async with Jest("phones", "guests", PHONES=phones(gateway, tmp_path, files)) as run:
         await run.passed(100)
     for own, other, maker in (("alice_phone", "bob_phone", BOB), ("bob_phone", "alice_phone", ALICE)):
-        # The first of its files is from the room in which both stayed for a while.
-        file = min(tmp_path.glob(f"{own}-player-{other}-*.flv"), key=lambda path: int(path.stem.rsplit("-", 1)[1]))
-        reading = await asyncio.to_thread(content.read_file, file)
+        reading = await asyncio.to_thread(content.read_file, recorded(tmp_path, own, other))
         assert player.wrong(reading, maker, 3.0) == ""
+
+
+async def test_a_phone_and_a_browser(
+    browser: Browser, gateway: Gateway, files: Callable[..., Path], tmp_path: Path
+) -> None:
+    chrome = await Member.join(browser, gateway.http, {**await gateway.tickets("chrome", 5005), "nick": "Chrome"})
+    try:
+        await chrome.send(CHROME)
+        await chrome.watch_all()
+        async with Jest("browser", PHONES=phones(gateway, tmp_path, files)) as run:
+            await chrome.sees("alice_phone", ALICE, timeout=25)
+            await chrome.call("trtc.sendTextMessage('from the browser')")
+            await texts(chrome, "from the browser", "from the phone")
+            await chrome.call("trtc.sendTextMessage('only you', {to: 'alice_phone'})")
+            await asyncio.sleep(2)
+            await chrome.call("trtc.sendTextMessage('goodbye')")
+            await run.passed(40)
+        await texts(chrome, "from the browser", "from the phone", "goodbye")
+        assert any(name == "remote-user-exit" for name, _ in await chrome.events())
+    finally:
+        await chrome.close()
+    reading = await asyncio.to_thread(content.read_file, recorded(tmp_path, "alice_phone", "chrome"))
+    assert player.wrong(reading, CHROME, 3.0) == ""
+
+
+def recorded(folder: Path, own: str, other: str) -> Path:
+    """The first file in which `own` has recorded `other`."""
+    return min(folder.glob(f"{own}-player-{other}-*.flv"), key=lambda path: int(path.stem.rsplit("-", 1)[1]))
+
+
+async def texts(member: Member, *expected: str) -> None:
+    """Wait until the browser's list of messages is this one."""
+
+    async def same() -> bool:
+        found = await member.call("trtc.getMessages().map((message) => message.text)")
+        return bool(found == list(expected))
+
+    await until(same, 15, f"{expected}")

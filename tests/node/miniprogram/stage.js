@@ -73,6 +73,41 @@ function stage(made) {
   return (properties) => new Phone(id, properties);
 }
 
+/** What pages of the sample ask of the phone besides. */
+function desk() {
+  const stored = {};
+  const desk = { went: [], titles: [], backs: 0 };
+  Object.assign(wx, {
+    getStorageSync: (name) => stored[name] || '',
+    setStorageSync: (name, value) => (stored[name] = value),
+    getSystemInfoSync: () => ({ language: 'en' }),
+    navigateTo: ({ url }) => desk.went.push(url),
+    navigateBack: () => (desk.backs += 1),
+    setNavigationBarTitle: ({ title }) => desk.titles.push(title),
+    setKeepScreenOn() {},
+    stopPullDownRefresh() {},
+  });
+  return desk;
+}
+
+/** Load a page of the sample; returns a function that opens it with a query. Pages are drawn as components here. */
+function pages(made) {
+  const usingComponents = tags.load(made);
+  return (name) => {
+    global.Page = ({ data, ...methods }) => Component({ data, methods });
+    const id = simulate.load(path.join(ROOT, `pages/${name}/${name}`), name, { rootPath: ROOT, usingComponents });
+    return (query = {}) => {
+      const page = simulate.render(id);
+      page.attach(document.body);
+      const encoded = Object.entries(query).map(([key, value]) => [key, encodeURIComponent(value)]);
+      for (const event of ['onLoad', 'onShow', 'onReady']) {
+        if (page.instance[event]) page.instance[event](Object.fromEntries(encoded));
+      }
+      return page;
+    };
+  };
+}
+
 /** Wait until `check()` is true. */
 async function until(check, timeout, what) {
   const end = Date.now() + timeout;
@@ -82,4 +117,4 @@ async function until(check, timeout, what) {
   }
 }
 
-module.exports = { ROOT, stage, until };
+module.exports = { ROOT, desk, pages, stage, until };

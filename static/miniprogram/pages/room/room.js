@@ -75,6 +75,8 @@ Page({
   login() {
     this.setData({ trouble: '', notice: '' });
     const failed = (/** @type {{ errCode: number, errMsg: string }} */ error) => this.fail(error.errMsg);
+    // That of an earlier visit may belong to another name.
+    webrtcroom.userSig = '';
     webrtcroom.getLoginInfo(
       this.data.userID,
       ({ data }) => {
