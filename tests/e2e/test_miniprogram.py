@@ -46,8 +46,8 @@ class Jest:
         jest = NODE / "node_modules" / ".bin" / "jest"
         assert NODE_BINARY.exists() and jest.exists(), "Node or jest is missing: ./setup.sh test"
         self.process = await asyncio.create_subprocess_exec(
-            str(NODE_BINARY), str(jest), "--config", "miniprogram/jest.config.js", "--runInBand",
-            *self.files, cwd=NODE, env={**os.environ, "CI": "true", "FORCE_COLOR": "0", **self.environment}, start_new_session=True,
+            str(NODE_BINARY), str(jest), "--config", "miniprogram/jest.config.js", "--runInBand", *self.files,
+            cwd=NODE, env={**os.environ, "CI": "true", "FORCE_COLOR": "0", **self.environment}, start_new_session=True,
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
         self.output = asyncio.create_task(self._read())

@@ -2,11 +2,11 @@
  * One phone in a room with a browser, which tests/e2e/test_miniprogram.py drives meanwhile: they see, hear and write to
  * each other until the browser says goodbye.
  */
-const { stage, until } = require('./stage.js');
+const { given: setting, stage, until } = require('./stage.js');
 const { ffmpeg } = require('./tags.js');
 const { real } = require('./wx.js');
 
-const given = JSON.parse(process.env.PHONES);
+const given = setting();
 const open = real();
 const tags = ffmpeg({ files: given.files, folder: given.folder, retryMs: 300 });
 const put = stage(tags);

@@ -1,10 +1,10 @@
 /** The sample mini program against a running gateway that admits guests: no ticket but those that it gives itself. */
 const path = require('path');
-const { ROOT, desk, pages, until } = require('./stage.js');
+const { given: setting, ROOT, desk, pages, until } = require('./stage.js');
 const { ffmpeg } = require('./tags.js');
 const { real } = require('./wx.js');
 
-const given = JSON.parse(process.env.PHONES);
+const given = setting();
 const open = real();
 const { alice_phone: teacher, bob_phone: pupil } = given.files;
 const tags = ffmpeg({ files: { teacher, pupil }, folder: given.folder, retryMs: 300 });

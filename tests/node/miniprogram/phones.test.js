@@ -4,11 +4,11 @@
  */
 const fs = require('fs');
 const net = require('net');
-const { stage, until } = require('./stage.js');
+const { given: setting, stage, until } = require('./stage.js');
 const { ffmpeg } = require('./tags.js');
 const { real, settle } = require('./wx.js');
 
-const given = JSON.parse(process.env.PHONES);
+const given = setting();
 const open = real();
 const tags = ffmpeg({ files: given.files, folder: given.folder, retryMs: 300 });
 const put = stage(tags);

@@ -108,6 +108,12 @@ function pages(made) {
   };
 }
 
+/** What a test with a running gateway is told: its address, tickets, what cameras show, where to record. */
+function given() {
+  if (!process.env.PHONES) throw new Error('this test needs a gateway: pytest tests/e2e/test_miniprogram.py starts it');
+  return JSON.parse(process.env.PHONES);
+}
+
 /** Wait until `check()` is true. */
 async function until(check, timeout, what) {
   const end = Date.now() + timeout;
@@ -117,4 +123,4 @@ async function until(check, timeout, what) {
   }
 }
 
-module.exports = { ROOT, desk, pages, stage, until };
+module.exports = { ROOT, desk, given, pages, stage, until };
