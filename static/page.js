@@ -172,7 +172,8 @@ async function join() {
   await busy([byId('microphone'), byId('camera')], async () => {
     await devices.showIn(tiles.ownView());
     const { wanted } = devices;
-    await Promise.all([wanted.microphone && devices.setMicrophone(true), wanted.camera && devices.setCamera(true)]);
+    const silent = wanted.microphone && !devices.on.microphone; // whoever changes rooms muted stays muted
+    await Promise.all([silent && devices.setMicrophone(true), wanted.camera && devices.setCamera(true)]);
   });
 }
 
@@ -311,8 +312,10 @@ trtc.on(EVENT.ERROR, (error) => {
     // The library has tried the other devices already.
     alert({ key: device === 'camera' ? 'goneCamera' : 'goneMicrophone' }, [{ key: 'tryAgain', act: () => void again() }]);
   } else if (me && !trtc.getRoom()) {
-    const gone = error.code === TRTC.ERROR_CODE.SERVER_ERROR ? wordsOf(error) : { key: 'gone' };
-    void ended(gone, [{ key: 'joinAgain', act: route }]);
+    const refused = error.code === TRTC.ERROR_CODE.SERVER_ERROR;
+    void ended(refused ? wordsOf(error) : { key: 'gone' }, [{ key: 'joinAgain', act: route }]).then(() => {
+      if (!refused) retry = setTimeout(route, RETRY_MS);
+    });
   } else {
     alert(wordsOf(error));
   }

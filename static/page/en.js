@@ -152,7 +152,7 @@ export const EN = {
   mediaBlocked:
     'This network lets no sound and picture through: UDP is blocked on the way to the server. Try another network, or ask its administrator to open UDP to this server.',
   noCodec: 'This browser and the sender have no common picture format. Try another browser.',
-  gone: 'The server was away for too long. Join again when it is back.',
+  gone: 'The server is gone. The page joins again by itself when it is back.',
   refused: 'The server refused: {0}',
   unsupported: 'This browser has no WebRTC. Use a current Chrome, Edge, Firefox or Safari.',
   kick: 'You were removed from the room.',

@@ -1,15 +1,17 @@
 // @ts-check
 /**
  * Where the tiles of a call stand: pure numbers, no DOM. All tiles of a grid have one size, as large as it can be with
- * proportions between LOWEST and WIDEST; a shared screen or a pinned tile takes the stage, the rest stand beside it.
+ * proportions between the lowest and the widest that suit a face; a shared screen or a pinned tile takes the stage, the rest stand beside it.
  */
 
 /** @typedef {{left: number, top: number, width: number, height: number}} Box in CSS pixels */
 
 export const GAP = 8;
 const WIDEST = 16 / 9;
+/** In a wide room; in an upright one, for many; for one or two, who may be as upright as a phone. */
 const LOWEST_WIDE = 1.2;
-const LOWEST_TALL = 9 / 16;
+const LOWEST_TALL = 3 / 4;
+const LOWEST_FEW = 9 / 16;
 /** Part of the room that the tiles beside a stage get. */
 const STRIP = 0.22;
 const STRIP_TALL = 0.28;
@@ -41,7 +43,8 @@ export function arrange(count, width, height, stage = -1) {
  * @returns {Box[]}
  */
 function grid(count, room) {
-  const lowest = room.height > room.width ? LOWEST_TALL : LOWEST_WIDE;
+  const tall = count <= 2 ? LOWEST_FEW : LOWEST_TALL;
+  const lowest = room.height > room.width ? tall : LOWEST_WIDE;
   let best = { area: -1, columns: 1, width: 0, height: 0 };
   for (let columns = 1; columns <= count; columns++) {
     const rows = Math.ceil(count / columns);

@@ -150,7 +150,7 @@ export const ZH = {
   overloaded: '服务器繁忙，本页会自动重试。',
   mediaBlocked: '此网络无法传输声音和画面：到服务器的 UDP 被阻断。请换一个网络，或请管理员放行到此服务器的 UDP。',
   noCodec: '此浏览器与发送方没有共同的视频格式。请换一个浏览器。',
-  gone: '服务器断开太久。恢复后请重新加入。',
+  gone: '服务器已断开。恢复后本页会自动重新加入。',
   refused: '服务器拒绝：{0}',
   unsupported: '此浏览器不支持 WebRTC。请使用新版 Chrome、Edge、Firefox 或 Safari。',
   kick: '你已被移出房间。',
