@@ -786,3 +786,28 @@ async def test_stereo_from_an_encoder_stays_stereo(browser: Browser, gateway: Ga
         assert [abs(heard[0] - 440) < 15, abs(heard[1] - 1320) < 15] == [True, True], heard
     finally:
         await alice.close()
+
+
+async def test_imported_from_another_origin(browser: Browser, gateway: Gateway, fake: FakeGateway) -> None:
+    """A page of somebody else's site: the library talks to where it came from, its worker included."""
+    tab = await Tab.open(browser, fake.url + "/")
+    script = """async ([gateway, tickets]) => {
+      const { default: TRTC } = await import(gateway + '/sdk/trtc.js');
+      const trtc = (window.trtc = TRTC.create({ enableSEI: true }));
+      await trtc.enterRoom(tickets);
+      await trtc.startLocalVideo();
+      return trtc.getRoom().userId;
+    }"""
+    try:
+        tickets = await gateway.tickets("alice", 3103)
+        assert await tab.page.evaluate(script, [gateway.http, tickets]) == "alice"
+        codecs = (
+            "() => trtc.getNetwork()?.statistics.localStatistics.video.map((video) => [video.codec, video.videoType])"
+        )
+        await until(lambda: tab.page.evaluate(codecs), 10)
+        assert await tab.page.evaluate(codecs) == [["H264", "big"]]
+        await tab.page.evaluate("() => trtc.sendSEIMessage(new ArrayBuffer(8))")
+        await until(lambda: len(tab.page.workers) == 1, 5)
+        await tab.page.evaluate("() => trtc.destroy()")
+    finally:
+        await tab.close()
