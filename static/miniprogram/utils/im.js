@@ -64,6 +64,8 @@ class Im {
     this._waiting = [];
     /** @type {any} */ this._gapTimer = null;
     this._sending = false;
+    /** What waits was written in time, and waits because the line was down. */
+    this._late = false;
     /** @type {any} */ this._sendTimer = null;
     /** @type {any} */ this._pauseTimer = null;
     this._line = new Line({
@@ -119,6 +121,7 @@ class Im {
     } else {
       const frame = Object.assign({ cmd: 'send', random, body }, to ? { to } : {});
       this._waiting.push({ frame, until: Date.now() + SEND_MS, done });
+      if (!this.open) this._late = true;
       this._post();
       this._watch();
     }
@@ -219,7 +222,10 @@ class Im {
     this._sending = true;
     this._line.ask(item.frame, (error, answer) => {
       this._sending = false;
-      if (error === LOST) return; // it goes out again after the next login
+      if (error === LOST) {
+        this._late = true;
+        return; // it goes out again after the next login
+      }
       const pause = error && error.retryAfterMs;
       if (pause) {
         // Too fast: that one is refused, and the next shall not be for the same reason.
@@ -228,6 +234,8 @@ class Im {
           this._sending = false;
           this._post();
         }, pause);
+        // What waited for the line was written in time: it only waits a little longer.
+        if (this._late && this._waiting[0] === item) return;
       }
       const sent = { seq: Number(answer.seq) || 0, time: Number(answer.time) || 0, random: item.frame.random };
       this._finish(item, error, sent);
@@ -244,6 +252,7 @@ class Im {
     const index = this._waiting.indexOf(item);
     if (index < 0) return;
     this._waiting.splice(index, 1);
+    if (!this._waiting.length) this._late = false;
     this._watch();
     item.done(error, sent);
   }
@@ -269,7 +278,7 @@ class Im {
     clearTimeout(this._gapTimer);
     this._gapTimer = null;
     clearTimeout(this._pauseTimer);
-    this._sending = false;
+    this._sending = this._late = false;
     this._waiting.splice(0).forEach((item) => item.done(error, { seq: 0, time: 0, random: item.frame.random }));
     clearTimeout(this._sendTimer);
   }

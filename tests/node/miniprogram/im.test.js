@@ -188,6 +188,29 @@ test('too fast: that one fails by name, the next waits as long as the server say
   expect(done).toEqual(['too_many', null]);
 });
 
+test('what waited for the line is not too fast: it waits as long as the server says, and goes again in its order', async () => {
+  login();
+  const done = [];
+  world.socket.drop();
+  const body = (text) => [{ MsgType: 'TIMTextElem', MsgContent: { Text: text } }];
+  im.send(body('a'), '', (error) => done.push(['a', error]));
+  im.send(body('b'), '', (error) => done.push(['b', error]));
+  await tick(200);
+  login();
+  world.socket.receive({ re: world.socket.last('send').id, code: 1210, name: 'too_many', message: '', retryAfterMs: 70 });
+  expect(done).toEqual([]);
+  await tick(70);
+  for (const seq of [1, 2]) world.socket.answer('send', { seq, time: 1 });
+  expect(done).toEqual([['a', null], ['b', null]]);
+  const sent = world.socket.frames('send');
+  expect(sent.map((frame) => frame.body[0].MsgContent.Text)).toEqual(['a', 'a', 'b']);
+  expect(sent[0].random).toBe(sent[1].random);
+  // Whoever writes too fast now is told.
+  im.send(body('c'), '', (error) => done.push(['c', error && error.name]));
+  world.socket.receive({ re: world.socket.last('send').id, code: 1210, name: 'too_many', message: '', retryAfterMs: 70 });
+  expect(done.slice(2)).toEqual([['c', 'too_many']]);
+});
+
 test('pauses grow, to ten seconds, and begin anew after a login', async () => {
   login();
   world.socket.drop();
