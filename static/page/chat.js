@@ -7,7 +7,7 @@
 import TRTC from '../sdk/trtc.js';
 import { announce, byId, make, write } from './dom.js';
 import { linesOf } from './text.js';
-import { alert, toast, wordsOf } from './troubles.js';
+import { alert, clearToasts, toast, wordsOf } from './troubles.js';
 import { language, say } from '../words.js';
 
 /**
@@ -75,6 +75,7 @@ export class Chat {
     byId('chatOpen').ariaExpanded = String(wanted);
     if (wanted) {
       this.#count(0);
+      clearToasts();
       this.#toEnd();
       this.#text.focus();
     } else {

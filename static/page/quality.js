@@ -6,6 +6,8 @@ import TRTC from '../sdk/trtc.js';
 /** Loss in percent that is one step worse each: excellent, good, poor, bad, very bad. */
 const STEPS = [1, 4, 10, 20];
 
+const GONE = 6;
+
 export class Quality {
   /** @type {Set<string>} of users with bars */
   #shown = new Set();
@@ -24,8 +26,11 @@ export class Quality {
     if (STATISTICS) {
       trtc.on(STATISTICS, ({ remoteStatistics = [] }) => {
         for (const { userId, audio, video = [] } of remoteStatistics) {
-          const losses = [audio, ...video].map((one) => one?.loss).filter((loss) => typeof loss === 'number');
-          this.#show(userId, losses.length ? 1 + STEPS.filter((step) => Math.max(...losses) > step).length : 0);
+          const tracks = [audio, ...video].filter((one) => one);
+          const losses = tracks.map(({ loss }) => loss).filter((loss) => typeof loss === 'number');
+          const heard = tracks.some(({ bitrate }) => bitrate > 0);
+          if (!heard && sends(trtc, userId)) this.#show(userId, GONE);
+          else this.#show(userId, losses.length ? 1 + STEPS.filter((step) => Math.max(...losses) > step).length : 0);
         }
       });
     }
@@ -43,3 +48,11 @@ export class Quality {
     this.#tiles.quality(userId, level);
   }
 }
+
+/**
+ * Whether something should be coming from this member now: who is muted sends silence, a picture that is off nothing.
+ * @param {TRTC} trtc
+ * @param {string} userId
+ */
+const sends = (trtc, userId) =>
+  !!trtc.getRoom()?.streams.some((info) => info.userId === userId && (info.audio || (info.video && !info.videoMuted)));

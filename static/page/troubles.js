@@ -129,3 +129,6 @@ export function toast(text) {
   while (place.childElementCount > 3) place.firstElementChild?.remove();
   setTimeout(() => note.remove(), 4000);
 }
+
+/** What they said can be read elsewhere now. */
+export const clearToasts = () => byId('toasts').replaceChildren();
