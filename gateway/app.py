@@ -49,7 +49,7 @@ from gateway.rooms.groups import Groups
 from gateway.rooms.room import RoomKey, StreamKind, check_user_id, policies
 from gateway.rooms.tickets import mapkey, urlsig, usersig
 from gateway.services.keys import Apps, load_apps
-from gateway.services.store import Store, allocate_stream_id
+from gateway.services.store import GuestTickets, Store, allocate_stream_id
 from gateway.services.tls import ServerTls, self_signed
 
 log = logging.getLogger(__name__)
@@ -98,6 +98,8 @@ class Gateway:
         self.directory = Directory(config.rooms, self.apps.bizids)
         self.groups = Groups(config.messages)
         store.restore(self.directory, kinds, self.groups)
+        guests = GuestTickets(store)
+        known_guests = guests.load()
         store.start()
 
         pool = CodecPool(config.bridge.threads)
@@ -131,7 +133,14 @@ class Gateway:
             https=https_sockets[0].getsockname()[1] if https_sockets else None,
         )
         urls = Urls(config.public, config.urls, self.ports, wall)
-        tickets = Tickets(self.apps, self.apps.default_app, config.urls.max_lifetime_s, wall)
+        tickets = Tickets(
+            self.apps,
+            self.apps.default_app,
+            config.urls.max_lifetime_s,
+            wall,
+            guests=known_guests,
+            remember=lambda digest, end: guests.remember(digest, end, wall()),
+        )
         self.entry = Entry(
             tickets=tickets,
             urls=urls,

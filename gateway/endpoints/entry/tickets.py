@@ -7,7 +7,7 @@ otherwise the default app. What a way in needs is said in docs/protocol.md.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from gateway.base.clock import Clock
@@ -21,15 +21,29 @@ MAX_GUEST_TICKETS: Final = 50_000
 
 
 class Tickets:
-    """Verifies tickets against the keys of the apps on this server. `apps` is by sdkAppID and holds `default_app`."""
+    """Verifies tickets against the keys of the apps on this server. `apps` is by sdkAppID and holds `default_app`.
 
-    def __init__(self, apps: Mapping[int, AppKeys], default_app: int, max_url_lifetime_s: float, wall: Clock) -> None:
+    Which tickets guests hold must outlast a restart, or a guest who comes back would be a ticket's holder: `guests` are
+    those of earlier runs (digest → unix time of their end), `remember(digest, end)` is told of new ones.
+    """
+
+    def __init__(
+        self,
+        apps: Mapping[int, AppKeys],
+        default_app: int,
+        max_url_lifetime_s: float,
+        wall: Clock,
+        *,
+        guests: Mapping[bytes, float] | None = None,
+        remember: Callable[[bytes, float], None] = lambda digest, end: None,
+    ) -> None:
         self.apps = apps
         self.default = apps[default_app]
         self._by_bizid = {app.bizid: app for app in apps.values() if app.bizid}
         self._max_url_lifetime_s = max_url_lifetime_s
         self._wall = wall
-        self._guests: dict[bytes, float] = {}
+        self._guests = dict(guests or {})
+        self._tell = remember
 
     def app(self, sdk_app_id: int | None) -> AppKeys:
         """Return the app of that number, the default one for None. Raises BadTicket (14)."""
@@ -92,7 +106,9 @@ class Tickets:
         now = self._wall()
         while self._guests and (len(self._guests) >= MAX_GUEST_TICKETS or next(iter(self._guests.values())) < now):
             del self._guests[next(iter(self._guests))]
-        self._guests[_digest(ticket)] = now + expire_s
+        digest = _digest(ticket)
+        self._guests[digest] = now + expire_s
+        self._tell(digest, now + expire_s)
         return ticket
 
 

@@ -56,6 +56,10 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     ) WITHOUT ROWID;
     CREATE TABLE marks (name TEXT PRIMARY KEY) WITHOUT ROWID;
     """,
+    # 3: tickets that were given to guests, until they end
+    """
+    CREATE TABLE guest_tickets (digest BLOB PRIMARY KEY, ends REAL NOT NULL) WITHOUT ROWID;
+    """,
 )
 """Step n leads from schema n to n+1 and is never changed once released. Append; each runs in one transaction."""
 

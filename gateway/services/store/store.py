@@ -109,6 +109,14 @@ class Store:
             log.warning("the last server did not end by itself: messages of its last moment may be missing")
         groups.restore(saved, directory.rooms.keys(), self._now(), int(self._wall() * 1000))
 
+    def read(self, query: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a query of another service's table. Raises ConfigError."""
+        assert self._thread is None
+        try:
+            return self._db.execute(query).fetchall()
+        except sqlite3.Error as error:
+            raise damaged(self.path, error) from None
+
     # --- writing
 
     def start(self) -> None:
