@@ -7,4 +7,5 @@ cd "$(dirname "$0")"
 .venv/bin/ruff check .
 .venv/bin/mypy
 .venv/bin/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
-exec .venv/bin/python -m pytest "$@"
+# Two at a time: unit tests beside the end-to-end ones (tests/e2e/conftest.py says which stay among themselves).
+exec .venv/bin/python -m pytest -n 2 --dist loadgroup "$@"

@@ -18,6 +18,9 @@ from tests.e2e import content, pusher
 from tests.e2e.content import Maker
 from tests.e2e.gateway_process import Gateway
 
+BESIDE = {"test_messages.py", "test_miniprogram.py"}
+"""Tests that mostly wait: they run beside the others (of which only one runs at a time: their timing is real)."""
+
 CAMERA = Maker(ident=99, tone=900)
 """What Chromium's fake camera and microphone show in every test."""
 
@@ -25,6 +28,8 @@ CAMERA = Maker(ident=99, tone=900)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.xdist_group("beside" if item.path.name in BESIDE else "e2e"))
         if item.path.is_relative_to(here) and item.get_closest_marker("asyncio") is not None:
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 

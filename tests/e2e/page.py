@@ -62,7 +62,11 @@ async def says(tab: Tab, text: str, timeout: float = 10.0) -> None:
 
 
 async def state(tab: Tab, word: str, timeout: float = 10.0) -> None:
-    await tab.wait("(word) => document.getElementById('state').textContent === word", word, timeout)
+    try:
+        await tab.wait("(word) => document.getElementById('state').textContent === word", word, timeout)
+    except AssertionError as error:
+        shown = "['state', 'alerts'].map((id) => document.getElementById(id).textContent)"
+        raise AssertionError(f"{await tab.page.evaluate(f'() => {shown}')} is shown: {error}") from None
 
 
 async def settled(tab: Tab) -> None:

@@ -126,7 +126,8 @@ async def test_another_device_in_the_middle_of_the_call(gateway: Gateway, visits
     current = "() => trtc.getAudioTrack().getSettings().deviceId"
     microphones = await tab.page.evaluate(options, ".microphone")
     used = await tab.page.evaluate(current)
-    other = next(one for one in microphones if one not in ("", "default", used))
+    other = next((one for one in microphones if one not in ("", "default", used)), None)
+    assert other is not None, f"{used} is used of {microphones}"
     await tab.page.select_option("#devicesDialog .microphone select", other)
     await tab.wait(f"(id) => ({current})() === id", other)
     camera = (await tab.page.evaluate(options, ".camera"))[-1]
