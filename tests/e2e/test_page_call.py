@@ -124,6 +124,7 @@ async def test_another_device_in_the_middle_of_the_call(gateway: Gateway, visits
     await shown(tab, "#devicesDialog .microphone select")
     options = "(s) => [...document.querySelectorAll(`#devicesDialog ${s} option`)].map((option) => option.value)"
     current = "() => trtc.getAudioTrack().getSettings().deviceId"
+    await tab.wait("() => document.querySelectorAll('#devicesDialog .microphone option').length > 2")
     microphones = await tab.page.evaluate(options, ".microphone")
     used = await tab.page.evaluate(current)
     other = next((one for one in microphones if one not in ("", "default", used)), None)

@@ -181,6 +181,7 @@ async def ann_is_quiet(ann: Person, ben: Person) -> None:
 async def the_panels(ann: Person, ben: Person) -> None:
     await ann.page.click("#devices")
     await shown(ann.tab, "#devicesDialog .microphone select")
+    await ann.tab.wait("() => document.querySelectorAll('#devicesDialog .microphone option').length > 2")
     options = "() => [...document.querySelectorAll('#devicesDialog .microphone option')].map((one) => one.value)"
     used = await ann.page.evaluate("() => trtc.getAudioTrack().getSettings().deviceId")
     other = next(one for one in await ann.page.evaluate(options) if one not in ("", "default", used))
