@@ -3,11 +3,13 @@
  * The messages of a room as one member has them: in the order that the server gave them, each once, none missing.
  *
  * Announcements come over two ways, the WebSocket and the datachannel, whose order to each other is not given; either
- * may be lost with what was under way. So the sequence number decides: a message is shown when all before it are, and
- * what is missing is asked for by `history` (docs/protocol.md 1). A message that the server no longer has holds up
- * nobody. Knows no DOM.
+ * may be lost with what was under way. So the sequence number decides (chat-order.js), and what is missing is asked for
+ * by `history` (docs/protocol.md 1). Knows no DOM.
  */
 
+import { ChatChannel, utf8 } from './chat-channel.js';
+import { Order } from './chat-order.js';
+import { Outbox, isPassing } from './chat-outbox.js';
 import { ERROR_CODE, RtcError, invalid, isLost, serverError } from './errors.js';
 
 /**
@@ -22,40 +24,24 @@ import { ERROR_CODE, RtcError, invalid, isLost, serverError } from './errors.js'
  *   isIn: () => boolean,
  *   userId: () => string,
  * }} Room `request` goes over the WebSocket, and rejects with the reason "lost" while there is none
- * @typedef {{
- *   fields: Frame, bytes: number, refused: number, settled: boolean, timer: any,
- *   resolve: (message: ChatMessage) => void, reject: (error: RtcError) => void,
- * }} Outgoing
  */
 
 const KEPT = 2_000;
-const WAITING = 2_000;
-const QUEUE = 200;
+const PERSONAL = 200;
 const PAGE = 100;
 const SHOWN_AT_FIRST = 50;
 const GAP_MS = 1_000;
-const SEND_MS = 60_000;
 const ECHO_MS = 3_000;
-const CHANNEL_ANSWER_MS = 5_000;
-const CHANNEL_BYTES = 16_000;
 const GROUP_BYTES = 8_898;
 const C2C_BYTES = 12_000;
 const CUSTOM_BYTES = 1_024;
-/** Refusals that may be different in a moment, and are nobody's fault. */
-const PASSING = new Set(['unavailable', 'overloaded', 'shutting_down']);
 
 export class Chat {
   #room;
-  /** @type {number | null} which group this is; another number is another group that counts from 1 */
-  #epoch = null;
-  /** everything up to this number was shown, or can never be had */
-  #last = 0;
-  /** the highest number that we know to exist */
-  #known = 0;
+  /** @type {Order<ChatMessage>} */
+  #order = new Order();
   /** @type {ChatMessage[]} */
   #messages = [];
-  /** @type {Map<number, ChatMessage>} behind a gap */
-  #waiting = new Map();
   /** grows when everything known so far is void, so that late answers are recognized */
   #generation = 0;
   /** @type {any} */
@@ -63,22 +49,12 @@ export class Chat {
   #fetching = false;
   #fetchAgain = false;
   #refusals = 0;
-  /** @type {Outgoing[]} */
-  #queue = [];
-  #sending = false;
-  /** what is queued was said in time, and waits because the connection was lost */
-  #late = false;
-  /** @type {Set<() => void>} whoever waits for a way to the server */
-  #wakers = new Set();
   /** @type {Map<number, (message: ChatMessage) => void>} own messages whose echo is waited for, by number */
   #echoes = new Map();
   /** @type {string[]} personal messages shown of late: the two ways may both bring one */
   #personal = [];
-  /** @type {RTCDataChannel | null} */
-  #channel = null;
-  /** @type {Map<string, {resolve: (reply: Frame) => void, reject: (error: RtcError) => void, timer: any}>} */
-  #pending = new Map();
-  #nextId = 1;
+  #channel = new ChatChannel({ changed: () => this.#changedWays(), frame: (frame) => this.message(frame) });
+  #outbox = new Outbox((fields) => this.#ask('message', fields));
 
   /** @param {Room} room */
   constructor(room) {
@@ -100,28 +76,29 @@ export class Chat {
     const chat = entered.chat;
     if (chat && typeof chat.epoch === 'number') {
       const messages = list(chat.messages);
-      if (chat.epoch !== this.#epoch) this.#begin(chat.epoch, (messages[0]?.seq ?? number(chat.seq) + 1) - 1);
+      if (chat.epoch !== this.#order.epoch) this.#begin(chat.epoch, (messages[0]?.seq ?? number(chat.seq) + 1) - 1);
       for (const message of messages) this.#take(message);
       this.#heardOf(number(chat.seq));
       // What was under way on the lost connection is told again by nobody.
       this.#fetch();
     }
-    this.#wake();
+    this.#outbox.wake();
   }
 
   /** @returns {{epoch: number, seq: number} | undefined} `chat` of an `enter` that comes back: what is here already */
   enterFields() {
-    return this.#epoch === null ? undefined : { epoch: this.#epoch, seq: this.#last };
+    const { epoch, last } = this.#order;
+    return epoch === null ? undefined : { epoch, seq: last };
   }
 
   /** The room is over. What was said stays readable until the next one is entered. */
   left() {
     this.channel(null);
     this.#forget();
-    this.#epoch = null;
-    const error = new RtcError(ERROR_CODE.OPERATION_ABORT, 'the room was left before the message was sent', { reason: 'left' });
-    for (const outgoing of this.#queue.splice(0)) this.#settle(outgoing, error);
-    this.#wake();
+    this.#order.begin(null, 0);
+    this.#outbox.clear(
+      new RtcError(ERROR_CODE.OPERATION_ABORT, 'the room was left before the message was sent', { reason: 'left' }),
+    );
   }
 
   /**
@@ -131,7 +108,7 @@ export class Chat {
   message(message) {
     switch (message.t) {
       case 'message':
-        if (this.#epoch !== null) this.#take(message);
+        if (this.#order.epoch !== null) this.#take(message);
         return true;
       case 'c2c':
         this.#takePersonal(message);
@@ -144,85 +121,22 @@ export class Chat {
     }
   }
 
-  // --- the datachannel
-
   /** @param {RTCDataChannel | null} channel the one of the living connection */
   channel(channel) {
-    if (channel === this.#channel) return;
-    this.#channel = channel;
-    this.#failPending();
-    if (this.#epoch !== null) this.#fetch();
-    if (!channel) return;
-    channel.addEventListener('open', () => {
-      if (channel === this.#channel) this.#changedWays();
-    });
-    channel.addEventListener('close', () => {
-      if (channel === this.#channel) this.#changedWays();
-    });
-    channel.addEventListener('message', ({ data }) => {
-      if (channel === this.#channel && typeof data === 'string') this.#received(data);
-    });
+    if (this.#channel.use(channel) && this.#order.epoch !== null) this.#fetch();
   }
 
   #changedWays() {
-    if (this.#channel?.readyState !== 'open') this.#failPending();
-    if (this.#epoch !== null) this.#fetch();
-    this.#wake();
-  }
-
-  /** @param {string} data */
-  #received(data) {
-    /** @type {Frame} */
-    let frame;
-    try {
-      frame = JSON.parse(data);
-    } catch {
-      return;
-    }
-    if (typeof frame !== 'object' || frame === null) return;
-    if (!('re' in frame)) {
-      this.message(frame);
-      return;
-    }
-    const waiting = this.#pending.get(frame.re);
-    if (!waiting) return;
-    this.#pending.delete(frame.re);
-    clearTimeout(waiting.timer);
-    if (frame.error) waiting.reject(serverError(frame.error));
-    else waiting.resolve(frame);
+    if (this.#order.epoch !== null) this.#fetch();
+    this.#outbox.wake();
   }
 
   /**
    * @param {string} type
    * @param {Frame} fields
-   * @returns {Promise<Frame>}
    */
   #ask(type, fields) {
-    const channel = this.#channel;
-    if (channel?.readyState !== 'open') return this.#room.request(type, fields);
-    const id = `c${this.#nextId++}`;
-    const text = JSON.stringify({ id, t: type, ...fields });
-    if (utf8(text) > CHANNEL_BYTES) return this.#room.request(type, fields);
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        this.#pending.delete(id);
-        reject(new RtcError(ERROR_CODE.OPERATION_FAILED, `the server did not answer ${type}`, { reason: 'timeout' }));
-      }, CHANNEL_ANSWER_MS);
-      this.#pending.set(id, { resolve, reject, timer });
-      try {
-        channel.send(text);
-      } catch {
-        this.#failPending();
-      }
-    });
-  }
-
-  #failPending() {
-    for (const waiting of this.#pending.values()) {
-      clearTimeout(waiting.timer);
-      waiting.reject(lost());
-    }
-    this.#pending.clear();
+    return this.#channel.ask(type, fields) ?? this.#room.request(type, fields);
   }
 
   // --- receiving
@@ -233,10 +147,9 @@ export class Chat {
    * @param {number} last
    */
   #begin(epoch, last) {
-    const reset = this.#epoch !== null;
+    const reset = this.#order.epoch !== null;
     this.#forget();
-    this.#epoch = epoch;
-    this.#last = this.#known = last;
+    this.#order.begin(epoch, last);
     this.#messages = [];
     if (reset) this.#room.emit('history-reset', {});
   }
@@ -247,63 +160,36 @@ export class Chat {
     this.#gapTimer = 0;
     this.#fetching = this.#fetchAgain = false;
     this.#refusals = 0;
-    this.#waiting.clear();
     this.#echoes.clear();
   }
 
   /** @param {Frame} frame */
   #take(frame) {
-    const seq = number(frame.seq);
-    if (seq <= this.#last) return;
-    this.#known = Math.max(this.#known, seq);
-    // Beyond the bound it is told again by history, when its turn comes.
-    if (seq === this.#last + 1 || this.#waiting.size < WAITING) this.#waiting.set(seq, this.#read(frame));
-    this.#advance(this.#last);
+    if (number(frame.seq) > this.#order.last) this.#show(this.#order.take(this.#read(frame)));
   }
 
   /** @param {number} seq exists, wherever it is */
   #heardOf(seq) {
-    this.#known = Math.max(this.#known, seq);
-    this.#advance(this.#last);
+    this.#order.heardOf(seq);
+    this.#show([]);
   }
 
-  /**
-   * Show what is in order. Up to `covered` the server has told all that there is.
-   * @param {number} covered
-   */
-  #advance(covered) {
-    for (;;) {
-      const next = this.#waiting.get(this.#last + 1);
-      if (!next && this.#last >= covered) break;
-      this.#last += 1;
-      if (!next) {
-        this.#last = this.#skipTo(covered);
-        continue;
-      }
-      this.#waiting.delete(next.seq);
-      this.#messages.push(next);
+  /** @param {ChatMessage[]} ready in order */
+  #show(ready) {
+    const generation = this.#generation;
+    for (const message of ready) {
+      this.#messages.push(message);
       if (this.#messages.length > KEPT) this.#messages.shift();
-      const generation = this.#generation;
-      this.#room.emit('message-received', { message: next });
-      this.#echoes.get(next.seq)?.(next);
-      if (generation !== this.#generation) return;
+      this.#room.emit('message-received', { message });
+      this.#echoes.get(message.seq)?.(message);
+      if (generation !== this.#generation) return; // whoever heard it has left
     }
-    if (this.#last >= this.#known) {
+    if (!this.#order.missing) {
       clearTimeout(this.#gapTimer);
       this.#gapTimer = 0;
     } else if (!this.#gapTimer && !this.#fetching) {
       this.#gapTimer = setTimeout(() => this.#fetch(), GAP_MS);
     }
-  }
-
-  /**
-   * @param {number} covered
-   * @returns {number} before the next one that we have, at most `covered`: thousands may be gone at once
-   */
-  #skipTo(covered) {
-    let next = covered + 1;
-    for (const seq of this.#waiting.keys()) if (seq > this.#last && seq < next) next = seq;
-    return next - 1;
   }
 
   /** Ask for what is missing, until nothing is. */
@@ -326,11 +212,11 @@ export class Chat {
   async #fetchPages(generation) {
     for (;;) {
       this.#fetchAgain = false;
-      const reply = await this.#room.request('history', { after: this.#last, count: PAGE });
+      const reply = await this.#room.request('history', { after: this.#order.last, count: PAGE });
       if (generation !== this.#generation) return;
       this.#refusals = 0;
       const seq = number(reply.seq);
-      if (typeof reply.epoch === 'number' && reply.epoch !== this.#epoch) {
+      if (typeof reply.epoch === 'number' && reply.epoch !== this.#order.epoch) {
         this.#begin(reply.epoch, Math.max(0, seq - SHOWN_AT_FIRST));
         this.#heardOf(seq);
         this.#fetch();
@@ -340,10 +226,10 @@ export class Chat {
       for (const message of messages) this.#take(message);
       if (generation !== this.#generation) return;
       // Nothing was left out between what was asked for and the last of the answer: it is gone for good.
-      this.#advance(messages.length ? number(messages.at(-1)?.seq) : seq);
+      this.#order.heardOf(seq);
+      this.#show(this.#order.skip(messages.length ? number(messages.at(-1)?.seq) : seq));
       if (generation !== this.#generation) return;
-      this.#known = Math.max(this.#known, seq);
-      if (this.#last >= seq && !this.#fetchAgain) return;
+      if (this.#order.last >= seq && !this.#fetchAgain) return;
     }
   }
 
@@ -351,7 +237,7 @@ export class Chat {
   #fetched(generation) {
     if (generation !== this.#generation) return;
     this.#fetching = false;
-    this.#advance(this.#last); // for a gap that came meanwhile
+    this.#show([]); // for a gap that came meanwhile
   }
 
   /**
@@ -362,14 +248,13 @@ export class Chat {
     if (generation !== this.#generation) return;
     this.#fetching = false;
     if (isLost(error)) return; // the next `entered` asks again
-    const wait = error instanceof RtcError ? error.retryAfterMs : 0;
-    const passing = wait > 0 || (error instanceof RtcError && PASSING.has(error.reason));
-    if (!passing && ++this.#refusals >= 3) {
+    if (!isPassing(error) && ++this.#refusals >= 3) {
       // This server tells no history: better with a hole than silent from here on.
       this.#refusals = 0;
-      this.#advance(Math.min(...this.#waiting.keys(), this.#known + 1) - 1);
+      this.#show(this.#order.giveUp());
       return;
     }
+    const wait = error instanceof RtcError ? error.retryAfterMs : 0;
     clearTimeout(this.#gapTimer);
     this.#gapTimer = setTimeout(() => this.#fetch(), Math.max(GAP_MS, wait));
   }
@@ -399,7 +284,7 @@ export class Chat {
     const key = [message.userId, message.to, message.random, message.seq].join(' ');
     if (this.#personal.includes(key)) return;
     this.#personal.push(key);
-    if (this.#personal.length > QUEUE) this.#personal.shift();
+    if (this.#personal.length > PERSONAL) this.#personal.shift();
     this.#room.emit('c2c-message', { message });
   }
 
@@ -439,8 +324,6 @@ export class Chat {
   }
 
   /**
-   * One message is under way at a time, so that they arrive as they were sent; one that went down with a connection
-   * goes again with the same random number, by which the server knows it.
    * @param {Element[]} body
    * @param {string} [to]
    * @returns {Promise<ChatMessage>} when the server has numbered it and, to the room, its echo stands in `messages()`
@@ -451,16 +334,33 @@ export class Chat {
     const bytes = sizeOf(body);
     const limit = to ? C2C_BYTES : GROUP_BYTES;
     if (bytes > limit) throw tooLarge(bytes, limit);
-    if (this.#queue.length >= QUEUE) throw tooMany();
     /** @type {Frame} */
     const fields = { random: crypto.getRandomValues(new Uint32Array(1))[0], body };
     if (to) fields.to = String(to);
-    return new Promise((resolve, reject) => {
-      /** @type {Outgoing} */
-      const outgoing = { fields, bytes, refused: 0, settled: false, timer: 0, resolve, reject };
-      outgoing.timer = setTimeout(() => this.#settle(outgoing, unsent()), SEND_MS);
-      this.#queue.push(outgoing);
-      void this.#send();
+    const generation = this.#generation;
+    const reply = await this.#outbox.send(fields);
+    const sent = this.#read({ ...fields, seq: reply.seq, time: reply.time, from: this.#room.userId() });
+    return to || generation !== this.#generation ? sent : this.#echo(sent);
+  }
+
+  /**
+   * Wait for the echo of an own message, but not for ever.
+   * @param {ChatMessage} sent
+   * @returns {Promise<ChatMessage>}
+   */
+  #echo(sent) {
+    const { seq } = sent;
+    const known = this.#messages.findLast((message) => message.own && message.seq === seq);
+    if (known) return Promise.resolve(known);
+    return new Promise((resolve) => {
+      const done = (/** @type {ChatMessage} */ message) => {
+        clearTimeout(timer);
+        this.#echoes.delete(seq);
+        resolve(message);
+      };
+      const timer = setTimeout(() => done(sent), ECHO_MS);
+      this.#echoes.set(seq, done);
+      this.#heardOf(seq);
     });
   }
 
@@ -476,93 +376,6 @@ export class Chat {
     const bytes = data instanceof ArrayBuffer ? new Uint8Array(data) : new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
     if (bytes.length > CUSTOM_BYTES) throw tooLarge(bytes.length, CUSTOM_BYTES);
     await this.#ask('custom', { cmdId, data: btoa(String.fromCharCode(...bytes)) });
-  }
-
-  async #send() {
-    if (this.#sending) return;
-    this.#sending = true;
-    while (this.#queue.length) {
-      const outgoing = this.#queue[0];
-      if (!outgoing.settled) await this.#sendOne(outgoing);
-      if (outgoing.settled) this.#queue = this.#queue.filter((other) => other !== outgoing);
-    }
-    this.#sending = this.#late = false;
-  }
-
-  /** @param {Outgoing} outgoing sent, refused, or to be tried again when this returns */
-  async #sendOne(outgoing) {
-    const generation = this.#generation;
-    try {
-      const reply = await this.#ask('message', outgoing.fields);
-      if (!outgoing.settled) this.#sent(outgoing, reply, generation);
-    } catch (error) {
-      if (outgoing.settled) return;
-      const { reason, retryAfterMs } = /** @type {RtcError} */ (error);
-      // A request can slip in before `enter` on a new connection; then it is refused once.
-      const early = reason === 'bad_request' && ++outgoing.refused < 2;
-      if (isLost(error)) this.#late = true;
-      if (isLost(error) || PASSING.has(reason) || early) await this.#way(Math.max(GAP_MS, retryAfterMs ?? 0));
-      else if (this.#late && reason === 'too_many') await this.#way(retryAfterMs || GAP_MS);
-      else this.#settle(outgoing, /** @type {RtcError} */ (error));
-    }
-  }
-
-  /**
-   * @param {Outgoing} outgoing
-   * @param {Frame} reply
-   * @param {number} generation
-   */
-  #sent(outgoing, reply, generation) {
-    const seq = number(reply.seq);
-    const frame = { ...outgoing.fields, seq, time: reply.time, from: this.#room.userId() };
-    outgoing.settled = true;
-    clearTimeout(outgoing.timer);
-    const known = this.#messages.findLast((message) => message.own && message.seq === seq);
-    if (outgoing.fields.to || known || generation !== this.#generation) {
-      outgoing.resolve(known && !outgoing.fields.to ? known : this.#read(frame));
-      return;
-    }
-    const timer = setTimeout(() => echoed(this.#read(frame)), ECHO_MS);
-    /** @param {ChatMessage} message */
-    const echoed = (message) => {
-      clearTimeout(timer);
-      this.#echoes.delete(seq);
-      outgoing.resolve(message);
-    };
-    this.#echoes.set(seq, echoed);
-    this.#heardOf(seq);
-  }
-
-  /**
-   * @param {Outgoing} outgoing
-   * @param {RtcError} error
-   */
-  #settle(outgoing, error) {
-    if (outgoing.settled) return;
-    outgoing.settled = true;
-    clearTimeout(outgoing.timer);
-    outgoing.reject(error);
-    this.#wake();
-  }
-
-  /**
-   * Wait for a way to the server, or this long.
-   * @param {number} ms
-   */
-  #way(ms) {
-    return new Promise((resolve) => {
-      const done = () => {
-        clearTimeout(timer);
-        this.#wakers.delete(done);
-        resolve(undefined);
-      };
-      const timer = setTimeout(done, ms);
-      this.#wakers.add(done);
-    });
-  }
-
-  #wake() {
-    for (const waker of [...this.#wakers]) waker();
   }
 }
 
@@ -592,21 +405,11 @@ function sizeOf(body) {
   return bytes;
 }
 
-const encoder = new TextEncoder();
-
-/** @param {string} text */
-const utf8 = (text) => encoder.encode(text).length;
-
 /** @param {unknown} value @returns {Frame[]} */
 const list = (value) => (Array.isArray(value) ? value.filter((item) => typeof item === 'object' && item !== null) : []);
 
 /** @param {unknown} value */
 const number = (value) => (Number.isFinite(value) ? Number(value) : 0);
-
-const lost = () => new RtcError(ERROR_CODE.OPERATION_FAILED, 'the datachannel is closed', { reason: 'lost' });
-
-const unsent = () =>
-  new RtcError(ERROR_CODE.OPERATION_FAILED, 'the message could not be sent within a minute', { reason: 'timeout' });
 
 /** @param {string} what */
 const notIn = (what) =>
@@ -618,6 +421,3 @@ const notIn = (what) =>
  */
 const tooLarge = (bytes, limit) =>
   serverError({ code: 1209, name: 'too_large', message: `the message has ${bytes} bytes, the limit is ${limit}` });
-
-const tooMany = () =>
-  serverError({ code: 1210, name: 'too_many', message: `${QUEUE} messages wait to be sent`, retryAfterMs: GAP_MS });
