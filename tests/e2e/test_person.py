@@ -117,6 +117,7 @@ async def test_a_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         await ben.tab.wait("() => !document.querySelector('.tile[data-user=ann_laptop]')")
         await ben.sees("demo")
         await ben.look("ann-left")
+        assert all("net::ERR_" in line for line in ann.tab.console), ann.tab.console
 
 
 async def the_lobby(person: Person) -> None:

@@ -309,6 +309,39 @@ test('refusals reach the sender by name; a minute without a connection too', asy
   assert.equal(requests.at(-1).type, 'message');
 });
 
+test('what waited for the connection is not too fast: it goes again when the server says', async () => {
+  const { chat, requests } = scripted();
+  chat.entered(entered(5, 0));
+  await breathe();
+  requests.at(-1).resolve({ epoch: 5, seq: 0, first: 1, messages: [] });
+  const sends = () => requests.filter(({ type }) => type === 'message');
+  const settled = [];
+  const send = (words) => chat.sendText(words).then(() => settled.push(words), ({ reason }) => settled.push(reason));
+  send('a');
+  send('b');
+  await breathe();
+  sends()[0].reject(lost());
+  await pass(1010);
+  sends()[1].reject(serverError({ code: 1210, name: 'too_many', message: '', retryAfterMs: 300 }));
+  await pass(290);
+  assert.equal(sends().length, 2);
+  await pass(30);
+  sends()[2].resolve({ seq: 1, time: 1 });
+  await breathe();
+  sends()[3].resolve({ seq: 2, time: 1 });
+  await breathe();
+  assert.deepEqual(sends().map(({ fields }) => fields.body[0].MsgContent.Text), ['a', 'a', 'a', 'b']);
+  assert.equal(new Set(sends().slice(0, 3).map(({ fields }) => fields.random)).size, 1);
+  // Whoever writes too fast when nothing is late is told.
+  send('c');
+  await breathe();
+  sends()[4].reject(serverError({ code: 1210, name: 'too_many', message: '', retryAfterMs: 300 }));
+  await breathe();
+  assert.deepEqual(settled, ['too_many']);
+  await pass(3100); // the echoes that never came
+  assert.deepEqual(settled, ['too_many', 'a', 'b']);
+});
+
 test('200 messages may wait; leaving ends their waiting', async () => {
   const { chat } = scripted();
   chat.entered(entered(5, 0), false);
