@@ -130,6 +130,9 @@ async def the_lobby(person: Person) -> None:
     assert await person.page.input_value("[name=room]") == "1001"
     await person.tab.wait("() => document.getElementById('roomList').textContent.includes('1001')")
     await person.look("lobby")
+    wide = "() => [...document.querySelectorAll('.lobby *')].filter((one) => one.scrollWidth > one.clientWidth + 1)"
+    visible = ".filter((one) => getComputedStyle(one).overflowX === 'auto').map((one) => one.id || one.className)"
+    assert await person.page.evaluate(wide + visible) == []
     await person.page.click("#enter")
     await person.state("live")
     await settled(person.tab)
