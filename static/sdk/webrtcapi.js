@@ -187,7 +187,7 @@
     #role = '';
     /** @type {MediaStream | null} the one that is sent, or captured last */
     #local = null;
-    /** @type {Set<MediaStream>} those that we opened ourselves */
+    /** @type {Set<MediaStreamTrack>} those that we opened ourselves */
     #captured = new Set();
     #sending = { audio: false, video: false };
     #open = { audio: true, video: true };
@@ -328,7 +328,7 @@
         await trtc.exitRoom();
         await this.#inTurn(async () => {
           await this.#unsend(trtc);
-          for (const stream of this.#captured) for (const track of stream.getTracks()) track.stop();
+          for (const track of this.#captured) track.stop();
           this.#captured.clear();
           this.#local = null;
         });
@@ -585,9 +585,9 @@
       } catch (error) {
         throw failure(CODE.GET_USER_MEDIA, error);
       }
-      this.#captured.add(stream);
       this.#local = stream;
       for (const track of stream.getTracks()) {
+        this.#captured.add(track);
         track.addEventListener('ended', () => {
           if (!stream.active) this.#streamNotify('inactive', true, stream, this.#userId, '', 2);
         });
@@ -665,8 +665,8 @@
           if (kind === 'video' && this.#sending.video) await trtc.updateLocalVideo({ option: { videoTrack: track } });
           stream.removeTrack(before);
           stream.addTrack(track);
-          if (this.#captured.has(stream)) before.stop();
-          this.#captured.add(stream);
+          if (this.#captured.delete(before)) before.stop();
+          this.#captured.add(track);
           this.#emit('onLocalStreamAdd', { stream });
         }
         this.#device[kind] = device;

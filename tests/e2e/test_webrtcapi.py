@@ -151,7 +151,7 @@ class Person:
                 }""",
                 user,
             )
-            return found[0] > 10 and found[1] == CAMERA.ident and abs(found[2] - CAMERA.tone) <= 12
+            return bool(found[0] > 10 and found[1] == CAMERA.ident and abs(found[2] - CAMERA.tone) <= 12)
 
         await until(right, timeout, lambda: f"{self.user} gets {found} of {user}; {self.tab.console[-8:]}")
 
@@ -264,6 +264,33 @@ async def test_the_same_user_elsewhere_ends_the_first(browser: Browser, place: P
     finally:
         await first.tab.close()
         await second.tab.close()
+
+
+async def test_roles_of_the_third_version_send_when_told(browser: Browser, place: Place) -> None:
+    """With `anchor` and `audience` nothing is sent by itself; another stream takes the place of the first."""
+    anchor = await Person.open(browser, place, "frank")
+    viewer = await Person.open(browser, place, "grace")
+    try:
+        room = await anchor.start(entry={"role": "anchor", "appScene": "Live"})
+        await viewer.start(room, entry={"role": "audience", "appScene": "Live"})
+        refused = await viewer.call("promised((ok, no) => RTC.startRTC(0, ok, no))")
+        assert refused["failed"]["errorCode"] == 10033, refused
+        assert (await viewer.told("onStartRTCResult"))["result"] == 10033
+        assert await anchor.events("onLocalStreamAdd") == []
+        share = """promised((ok, no) => RTC.getLocalStream(
+            argument, (r) => RTC.startRTC({ stream: r.stream }, () => ok('ok'), no), no))"""
+        assert await anchor.call(share, {"audio": True, "video": False}) == "ok"
+        assert (await viewer.told("onRemoteStreamUpdate", stream="stream of 1"))["videoType"] == 1
+        update = share.replace("startRTC", "updateStream")
+        assert await anchor.call(update, {"audio": True, "video": True}) == "ok"
+        assert (await viewer.told("onRemoteStreamUpdate", stream="stream of 2"))["videoType"] == 2
+        await viewer.gets("frank")
+        assert await viewer.call("promised((ok, no) => RTC.changeSpearRole('anchor', () => ok('ok'), no))") == "ok"
+        assert await viewer.call("promised((ok, no) => RTC.startRTC(0, () => ok('ok'), no))") == "ok"
+        await anchor.gets("grace")
+    finally:
+        await anchor.tab.close()
+        await viewer.tab.close()
 
 
 async def test_wrong_tickets_and_parameters_have_the_old_numbers(browser: Browser, place: Place) -> None:
