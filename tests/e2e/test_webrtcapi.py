@@ -293,6 +293,37 @@ async def test_roles_of_the_third_version_send_when_told(browser: Browser, place
         await viewer.tab.close()
 
 
+async def test_a_second_stream_and_who_is_muted_already(browser: Browser, place: Place) -> None:
+    """A member by the new library shares a screen beside its muted camera; the old page gets both."""
+    henry = await Person.open(browser, place, "henry")
+    irene = await Person.open(browser, place, "irene")
+    try:
+        room = await irene.start(options={"closeLocalMedia": True})
+        begin = """([server, user, roomId]) => new Promise((ok, no) => WebRTCRoom.getLoginInfo(user, ok, no))
+          .then(async ({ data: { sdkAppID: sdkAppId, userSig } }) => {
+            const { default: TRTC } = await import(server + '/sdk/trtc.js');
+            window.trtc = TRTC.create();
+            await trtc.enterRoom({ sdkAppId, userId: user, userSig, roomId });
+            await trtc.startLocalVideo({ mute: true });
+            await trtc.startScreenShare();
+          })"""
+        await henry.page.evaluate(begin, [place.gateway.http, "henry", int(room)])
+        screen = await irene.told("onRemoteStreamUpdate", videoType=7, stream="stream of 1")
+        camera = await irene.told("onRemoteStreamUpdate", videoType=2, stream="stream of 1")
+        assert screen["userId"] == camera["userId"] == "henry" and screen["videoId"] != camera["videoId"]
+        assert screen["videoId"].split("_")[0] == camera["videoId"].split("_")[0]
+        assert await irene.told("onMuteVideo") == {"userId": "henry"}
+        await henry.page.evaluate("() => trtc.stopScreenShare()")
+        await irene.told("onRemoteStreamRemove", userId="henry", videoId=screen["videoId"])
+        assert len(await irene.events("onRemoteStreamRemove")) == 1
+        await henry.page.evaluate("() => trtc.exitRoom()")
+        await irene.told("onRemoteStreamRemove", userId="henry", videoId=camera["videoId"])
+        await irene.told("onQualityReport")
+    finally:
+        await henry.tab.close()
+        await irene.tab.close()
+
+
 async def test_wrong_tickets_and_parameters_have_the_old_numbers(browser: Browser, place: Place) -> None:
     dave = await Person.open(browser, place, "davey")
     try:
