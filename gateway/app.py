@@ -34,6 +34,7 @@ from gateway.endpoints.cors import Access
 from gateway.endpoints.entry import Entry, IceServers, Ports, Tickets, Urls
 from gateway.endpoints.entry.links import WebRtc
 from gateway.endpoints.http_flv import HttpFlv
+from gateway.endpoints.im import Im
 from gateway.endpoints.metrics import Metrics
 from gateway.endpoints.room_api import RoomApi
 from gateway.endpoints.room_service import RoomService
@@ -177,7 +178,7 @@ class Gateway:
                 whip=Whip(self.entry, rtc),
                 metrics=metrics,
                 static=STATIC,
-                more_routes=[*flv.routes(), *service.routes()],
+                more_routes=[*flv.routes(), *service.routes(), *Im(self.entry).routes()],
             )
         )
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, handle_signals=False)
