@@ -36,6 +36,23 @@ origins = ["http://127.0.0.1:PORT"]
 """
 
 
+LIBRARY_SOUND = """() => {
+  const elements = [...(window.made ?? []), ...document.querySelectorAll('audio')];
+  return elements.filter((element) => element.srcObject && !element.muted && element.volume > 0).length;
+}"""
+"""How many elements besides the page's own play sound."""
+KEEP_AUDIO = """
+  window.made = [];
+  window.Audio = class extends window.Audio { constructor(...a) { super(...a); window.made.push(this); } };
+  const create = document.createElement.bind(document);
+  document.createElement = (name, ...more) => {
+    const element = create(name, ...more);
+    if (name === 'audio') window.made.push(element);
+    return element;
+  };
+"""
+
+
 class Place:
     """The page's own web server and the gateway that it names."""
 
@@ -73,7 +90,7 @@ class Person:
 
     @classmethod
     async def open(cls, browser: Browser, place: Place, user: str) -> Person:
-        tab = await Tab.open(browser, place.origin + "/")
+        tab = await Tab.open(browser, place.origin + "/", script=KEEP_AUDIO)
         await tab.page.evaluate(PROBE)
         return cls(tab, user)
 
@@ -249,6 +266,13 @@ async def stopping(alice: Person, bobby: Person) -> None:
     await alice.told("onPeerConnectionClose", userId="bobby")
     tracks = "document.getElementById('local').srcObject.getTracks().map((track) => track.readyState)"
     assert set(await bobby.call(tracks)) == {"ended"}
+    await alice.forget()
+    again = "promised((ok, no) => RTC.createRoom({ roomid: Number(room.roomID), role: 'user' }, () => ok('ok'), no))"
+    assert await bobby.call(again) == "ok"
+    await alice.gets("bobby")
+    await bobby.gets("alice")
+    assert await alice.page.evaluate("() => made.length") > 0
+    assert await alice.page.evaluate(LIBRARY_SOUND) == 0, "the sound would be heard twice"
     await alice.call("promised((ok, no) => RTC.quit(() => ok('ok'), no))")
 
 
@@ -342,6 +366,12 @@ async def test_wrong_tickets_and_parameters_have_the_old_numbers(browser: Browse
         assert [entry["roomInfo"] for entry in found["data"]["rooms"]].count("lesson") >= 1, found
         members = "promised((ok, no) => WebRTCRoom.get_room_members(room.roomID, ok, no))"
         assert (await dave.call(members))["data"]["members"] == [{"userID": "davey", "nickName": "davey"}]
+        nowhere = "promised((ok, no) => (WebRTCRoom.setServer(argument), WebRTCRoom.getRoomList(0, 20, ok, no)))"
+        found = await dave.call(nowhere, "http://127.0.0.1:9")
+        assert found["failed"]["errCode"] == -1 and "get_room_list" in found["failed"]["errMsg"], found
+        signed = "promised((ok, no) => (WebRTCRoom.setUserSig('wrong'), WebRTCRoom.getLoginInfo('davey', ok, no)))"
+        await dave.call("WebRTCRoom.setServer(argument)", place.gateway.http)
+        assert (await dave.call(signed))["failed"]["errCode"] == 4001
     finally:
         await dave.tab.close()
 
