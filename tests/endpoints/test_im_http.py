@@ -226,6 +226,23 @@ async def test_groups_of_room_services_carry_the_form_of_two_elements_only() -> 
         assert text == TEXT[0]
 
 
+async def test_who_is_thrown_out_is_told_type_4_and_who_loses_the_room_type_5() -> None:
+    async with node() as world:
+        phones = []
+        for user in ("alice", "bobby"):
+            await world.enter(user, 55)
+            phones.append(await (await Phone(world, user).login()).join())
+        world.directory.kick(world.key(55), "alice")
+        (entry,) = (await phones[0].poll())["RspMsgList"]
+        assert entry["MsgBody"]["ReportType"] == 4
+        await phones[1].say()
+        assert "RspMsgList" not in await phones[0].poll()
+        world.directory.close_room(world.key(55))
+        told = (await phones[1].poll())["RspMsgList"]
+        assert [entry["Event"] for entry in told] == [3, 5] and told[1]["MsgBody"]["ReportType"] == 5
+        assert told[1]["MsgTimeStamp"] > 1e9
+
+
 async def test_the_signature_host_answers_with_a_head_always() -> None:
     async with node() as world:
         phone = Phone(world, "alice")

@@ -236,9 +236,10 @@ class Im:
     def _quit(self, who: _Who, key: RoomKey) -> None:
         self._groups.quit(key, who.user_id, self._clock())
 
-    def _end_key(self, held: GroupKey) -> None:
-        held.mailbox.close()
-        self._keys.pop(held.key, None)
+    def _end_key(self, held: GroupKey, *, last_words: bool = False) -> None:
+        if not last_words:
+            held.mailbox.close()
+            self._keys.pop(held.key, None)
         keys = self._of_group.get(held.group)
         if keys is not None:
             keys.discard(held)
@@ -345,8 +346,16 @@ class Im:
             held.mailbox.put(entry)
 
     def _on_room_event(self, event: events.RoomEvent) -> None:
-        """Who is thrown out of the room hears no more of its group."""
-        if isinstance(event, events.MemberLeft) and event.reason == "kicked":
+        """Who is thrown out of the room is told so (type 4), and hears no more of its group."""
+        if not isinstance(event, events.MemberLeft) or event.reason != "kicked":
+            return
+        # Where the room itself ends, everybody leaves as kicked, and type 5 is still to come.
+        if self.entry.directory.is_blocked(event.room, event.user_id):
+            now_ms = self._now_ms()
+            notice = chat.Notice(chat.REMOVED, now_ms, now_ms)
+            for held in [held for held in self._of_group.get(event.room, ()) if held.user_id == event.user_id]:
+                held.mailbox.put(chat.notice_entry_json(notice, event.room.id))
+                self._end_key(held, last_words=True)
             self._groups.quit(event.room, event.user_id, self._clock())
 
     # --- polls

@@ -225,6 +225,7 @@ class Groups:
             raise Overloaded(f"{MAX_IM_MEMBERS} users in groups")
         if key not in self:
             self._make_bare(key, now, now_ms)
+        self.group(key, now_ms)
         if before is not None:
             self.quit(before, user_id, now)
         self._joined[(key.app, user_id)] = key
