@@ -1,4 +1,4 @@
-"""The old IM over HTTP: login, profiles, groups, messages, and the two long polls. docs/protocol.md 9."""
+"""The old IM over HTTP: login, profiles, groups, messages, and the two long polls. docs/protocol.md 7."""
 
 from gateway.endpoints.im.server import Im, ImTimes
 

@@ -1,4 +1,4 @@
-"""The calls of the old IM. What it promises its clients is in docs/protocol.md 9; errors never have another status."""
+"""The calls of the old IM. What it promises its clients is in docs/protocol.md 7; errors never have another status."""
 
 from __future__ import annotations
 
