@@ -15,6 +15,7 @@ from gateway.app import Gateway
 from gateway.base.config import Address, Config, HttpConfig, RoomApiConfig, RtcConfig, RtmpConfig
 from gateway.endpoints.room_service.notices import CHANGED
 from gateway.endpoints.room_service.sessions import Sessions
+from gateway.rooms.groups import GroupDissolved
 from gateway.rooms.room import StreamKind
 from tests.endpoints.room_service_world import ServiceWorld
 from tests.endpoints.test_room_api import _play
@@ -42,6 +43,26 @@ async def test_viewers_with_real_counts() -> None:
         assert (await viewer(f"{LIVE}/delete_audience", roomID="", userID=name))["code"] == 2
         assert (await viewer(f"{LIVE}/delete_audience", roomID="none", userID=name))["code"] == 3
         assert (await host(f"{LIVE}/get_room_list", cnt=1))["rooms"][0]["audienceCount"] == 29
+
+
+async def test_the_group_and_the_room_are_one() -> None:
+    async with ServiceWorld() as world:
+        host, viewer = await world.user("host"), await world.user("viewer")
+        groups, now = world.groups, world.clock()
+        groups.create(world.key("hers"), "viewer", now, int(world.wall() * 1000))
+        assert (await host.add(LIVE, "hers"))["code"] == 6
+        assert (await host(f"{LIVE}/create_room", userID="host", roomInfo="", roomID="hers"))["code"] == 6
+        await host.push_in(LIVE, "r")
+        groups.join(world.key("r"), "viewer", now, int(world.wall() * 1000))
+        await viewer(f"{LIVE}/add_audience", roomID="r", userID="viewer", userInfo="")
+        groups.quit(world.key("r"), "viewer", now)
+        assert (await host(f"{LIVE}/get_audiences", roomID="r"))["audienceCount"] == 0
+        groups.join(world.key("r"), "viewer", now, int(world.wall() * 1000))
+        heard: list[object] = []
+        groups.events.on("event", heard.append)
+        groups.quit(world.key("r"), "host", now)  # the old client says this first
+        assert (await host(f"{LIVE}/destroy_room", roomID="r", userID="host"))["code"] == 0
+        assert any(isinstance(event, GroupDissolved) and event.room == world.key("r") for event in heard)
 
 
 async def test_custom_fields() -> None:

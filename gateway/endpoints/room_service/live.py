@@ -19,6 +19,7 @@ from gateway.endpoints.room_service.calls import (
 from gateway.endpoints.room_service.pushers import PusherCalls
 from gateway.endpoints.room_service.sessions import Sessions
 from gateway.rooms.directory import Directory
+from gateway.rooms.groups import GroupEvent, MemberQuitGroup
 from gateway.rooms.room import Room
 
 MAX_AUDIENCE: Final = 30
@@ -41,6 +42,13 @@ class LiveCalls:
         return self._rooms.room(session, kind, room_id)
 
     # --- viewers
+
+    def on_group_event(self, event: GroupEvent) -> None:
+        """Who quits the group views no more: after link-mic the old client no longer says which room it leaves."""
+        if isinstance(event, MemberQuitGroup):
+            room = self._directory.rooms.get(event.room)
+            if room is not None:
+                room.audience.pop(event.user_id, None)
 
     def add_audience(self, kind: str, call: Call) -> Answer:
         room = self._room(kind, call)

@@ -131,7 +131,7 @@ class PusherCalls:
             raise Refuse(MISSING)
         info = _info(call)
         key = self._key(session, room_id) if room_id else self._draw(session.app)
-        self._make(key, kind, "", info)
+        self._make(session, key, kind, "", info)
         return {"roomID": key.id}
 
     def destroy_room(self, kind: str, call: Call) -> Answer:
@@ -160,7 +160,9 @@ class PusherCalls:
             if key not in self._entry.directory.rooms:
                 return key
 
-    def _make(self, key: RoomKey, kind: str, creator: str, info: str) -> None:
+    def _make(self, session: Session, key: RoomKey, kind: str, creator: str, info: str) -> None:
+        if self._entry.messages.groups.owner(key) not in ("", session.user_id):
+            raise Refuse(NO_GROUP)  # somebody has made a group of that name
         policy = self._entry.policies[kind]
         try:
             self._entry.directory.create_room(key, creator=creator, info=info, policy=policy, now=self._entry.clock())
@@ -188,7 +190,7 @@ class PusherCalls:
             raise Refuse(NEEDS_SIG)
         self._entry.await_pusher(key, user_id)
         if room is None:
-            self._make(key, kind, user_id, info)
+            self._make(session, key, kind, user_id, info)
             self._notices.made(key)
         member = self._enter(session, key, nick)
         directory.claim_stream(stream, key, user_id)

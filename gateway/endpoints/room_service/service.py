@@ -44,6 +44,7 @@ class RoomService:
         told = PusherNotices(entry.directory, notices, wall)
         self._pushers = PusherCalls(entry, self.sessions, addresses, told)
         self._live = LiveCalls(entry.directory, self.sessions, self._pushers)
+        entry.messages.events.on("event", self._live.on_group_event)
         self._utils = UtilCalls(entry, access, self.sessions, addresses)
 
     def routes(self) -> list[web.RouteDef]:
