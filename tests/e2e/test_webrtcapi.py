@@ -377,7 +377,7 @@ async def test_wrong_tickets_and_parameters_have_the_old_numbers(browser: Browse
 
 
 async def test_the_server_goes_and_comes_back(browser: Browser, place: Place) -> None:
-    """Last: it stops the server of this module."""
+    """After the others, since it stops the server of this module."""
     erika = await Person.open(browser, place, "erika")
     try:
         await erika.start(options={"closeLocalMedia": True}, entry={"role": "anchor"})
@@ -390,3 +390,24 @@ async def test_the_server_goes_and_comes_back(browser: Browser, place: Place) ->
         await erika.told("onWebSocketNotify", errorCode=0)
     finally:
         await erika.tab.close()
+
+
+async def test_a_ticket_that_is_good_no_more_ends_the_stay(browser: Browser, place: Place) -> None:
+    """The server comes back with another secret and knows nobody: the page is told to enter again."""
+    fiona = await Person.open(browser, place, "fiona")
+    try:
+        await fiona.start(options={"closeLocalMedia": True})
+        await place.gateway.stop()
+        await fiona.told("onWebSocketClose")
+        settings = place.gateway.data / "gateway.toml"
+        settings.write_text(settings.read_text().replace("a secret of our own", "another secret"), encoding="utf-8")
+        for kept in place.gateway.data.glob("*.sqlite*"):
+            kept.unlink()
+        await place.gateway.start()
+        over = await fiona.told("onRelayTimeout", timeout=30)
+        assert over["errorCode"] == 70236 and over["errorMsg"], over
+        assert await fiona.events("onWebSocketError") == [over]
+        await fiona.told("onErrorNotify", errorCode=70236)
+        await fiona.told("onWebSocketNotify", errorCode=70236)
+    finally:
+        await fiona.tab.close()
