@@ -171,6 +171,21 @@ async def test_one_to_one_keeps_the_numbers_of_the_sender_and_quiet_is_60008() -
         assert (await face.expect(cmd="c2c"))["messages"][0]["MsgSeq"] == 4711
 
 
+async def test_one_to_one_waits_for_who_is_away_and_comes_from_a_room_too() -> None:
+    async with node() as world:
+        alice, browser = await Phone(world, "alice").login(), await world.enter("carol", 9)
+        for number in (1, 2):
+            body = {"To_Account": "bobby", "MsgSeq": number, "MsgRandom": number, "MsgBody": TEXT}
+            assert (await alice.post("v4/openim/sendmsg", body))["ActionStatus"] == "OK"
+        bobby = await Phone(world, "bobby").login()
+        (event,) = (await bobby.listen())["EventArray"]
+        assert [entry["MsgSeq"] for entry in event["C2cMsgArray"]] == [1, 2]
+        assert (await browser.request("message", to="bobby", random=5, body=TEXT))["ok"]
+        (event,) = (await bobby.listen())["EventArray"]
+        assert [(entry["From_Account"], entry["MsgRandom"]) for entry in event["C2cMsgArray"]] == [("carol", 5)]
+        assert not (await browser.request("message", to="nobody", random=6, body=TEXT)).get("ok")
+
+
 async def test_a_second_login_ends_the_first() -> None:
     async with node() as world:
         first = await Phone(world, "alice").login()
@@ -273,3 +288,20 @@ async def test_any_body_has_an_answer_of_the_im() -> None:
             for _ in range(15):
                 body = {name: draw.choice(values) for name in draw.sample(fields, 5)}
                 assert "ErrorInfo" in json.dumps(await alice.post(path, body))
+
+
+async def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gateway.endpoints.im import server
+
+    monkeypatch.setattr(server, "KEPT", 3)
+    monkeypatch.setattr(server, "KEPT_USERS", 2)
+    async with node() as world:
+        im = Im(world.entry)
+        for user in ("a1", "b1", "c1"):
+            for number in range(5):
+                im._keep(1, user, f"{number}")
+        assert list(im._waiting) == [(1, "b1"), (1, "c1")] and im._waiting_size == 6
+        assert [entry for _, entry in im._fetch_kept((1, "c1"))] == ["2", "3", "4"]
+        monkeypatch.setattr(server, "KEPT_SIZE", 2)
+        im._keep(1, "d1", "12")
+        assert list(im._waiting) == [(1, "d1")]

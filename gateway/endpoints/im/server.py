@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import dataclasses
 import logging
 from collections.abc import Callable, Mapping
@@ -26,6 +27,11 @@ ADMINS: Final = frozenset({"administrator", "admin"})
 MAX_KEYS: Final = 40000
 MAX_HELD: Final = 40000
 MAX_PROFILES: Final = 50000
+KEPT: Final = 200
+KEPT_S: Final = 7 * 86400.0
+KEPT_USERS: Final = 2000
+KEPT_SIZE: Final = 32 * 1024 * 1024
+"""Messages to one user who is away, their age, the users with some, and characters of all; old ones go first."""
 MAX_NICK: Final = 500
 _PROFILE_TAGS: Final = ("Tag_Profile_IM_Nick", "Tag_Profile_IM_Image")
 _STUBS: Final = frozenset({"web_report", "msgreaded", "logout", "longpollinglogout"})
@@ -68,6 +74,11 @@ class Im:
         self._profiles: dict[tuple[int, str], dict[str, str]] = {}
         self._held = 0
         self._swept = clock()
+        self._waiting: collections.OrderedDict[tuple[int, str], collections.deque[tuple[float, str]]]
+        self._waiting = collections.OrderedDict()
+        """What was sent to users who are away, and when; until they log in."""
+        self._waiting_size = 0
+        entry.messages.is_elsewhere = lambda app, user_id: self.sessions.of(app, user_id) is not None
         entry.messages.events.on("event", self._on_event)
         entry.directory.events.on("event", self._on_room_event)
 
@@ -161,6 +172,9 @@ class Im:
         session = self.sessions.login(who.app, who.user_id, self._clock())
         if before is not None and before.group is not None:
             self._end_key(before.group)
+        for at, entry in self._fetch_kept((who.app, who.user_id)):
+            if self._clock() - at < KEPT_S:
+                session.mailbox.put(entry)
         # Digits, and small enough for a number of JavaScript.
         return {"TinyId": str(144115188000000000 + int(session.a2[:8], 16)), "A2Key": session.a2}
 
@@ -330,9 +344,29 @@ class Im:
                 for held in [held for held in self._of_group.get(key, ()) if held.user_id == user_id]:
                     self._end_key(held)
             case DirectPosted(app=app, message=direct):
-                session = self.sessions.of(app, direct.to)
-                if session is not None and (self._reads_anything(session) or forms.is_one_json(direct.body)):
-                    session.mailbox.put(chat.direct_entry_json(direct))
+                session, entry = self.sessions.of(app, direct.to), chat.direct_entry_json(direct)
+                member = self.entry.directory.member(app, direct.to)
+                if session is None:
+                    if member is None or member.session is None:
+                        self._keep(app, direct.to, entry)
+                elif self._reads_anything(session) or forms.is_one_json(direct.body):
+                    session.mailbox.put(entry)
+
+    def _keep(self, app: int, to: str, entry: str) -> None:
+        """Keep a message for a user who is nowhere, until it logs in."""
+        waiting = self._waiting.setdefault((app, to), collections.deque())
+        self._waiting.move_to_end((app, to))
+        waiting.append((self._clock(), entry))
+        self._waiting_size += len(entry)
+        if len(waiting) > KEPT:
+            self._waiting_size -= len(waiting.popleft()[1])
+        while len(self._waiting) > KEPT_USERS or self._waiting_size > KEPT_SIZE:
+            self._fetch_kept(next(iter(self._waiting)))
+
+    def _fetch_kept(self, user: tuple[int, str]) -> collections.deque[tuple[float, str]]:
+        kept = self._waiting.pop(user, None) or collections.deque()
+        self._waiting_size -= sum(len(entry) for _, entry in kept)
+        return kept
 
     def _kind(self, key: RoomKey) -> str:
         room = self.entry.directory.rooms.get(key)
