@@ -184,7 +184,7 @@ async def test_push_urls() -> None:
         stolen = await bob("live_room/add_pusher", **body, pushURL=url)
         assert stolen["code"] == 7
         own = (await bob("live_room/get_push_url", userID="bob", roomID="r"))["pushURL"]
-        play = url.replace("/live/8888_alice", "/live/8888_r_bob")
+        play = url.replace("/live/8888_alice", "/live/8888_bob")
         for bad in (own.partition("?")[0], own[:-1] + "x", play, "rtmp://x/live/?a", "x", own.replace("bob?", "eve?")):
             assert (await bob("live_room/add_pusher", **body, pushURL=bad))["code"] == 7, bad
         assert (await bob("live_room/add_pusher", **body))["code"] == 2
@@ -197,6 +197,17 @@ async def test_push_urls() -> None:
         assert (await alice("live_room/add_pusher", **body, pushURL=url))["code"] == 0
         shown = await alice("live_room/get_pushers", roomID="r")
         assert "/live/8888_alice?" in shown["pushers"][1]["accelerateURL"]
+
+
+async def test_a_guest_gets_no_address_of_a_ticket_holder() -> None:
+    async with ServiceWorld(guests=GUESTS) as world:
+        info = await world.post("utils/get_login_info", None, {"userID": "alice"})
+        query = {"sdkAppID": str(APP.sdk_app_id), "userID": "alice", "userSig": info["userSig"]}
+        guest = User(world, "alice", (await world.post("multi_room/login", None, query))["token"])
+        assert (await guest("multi_room/get_push_url", userID="alice", roomID="r"))["code"] == 0
+        page = await world.enter("alice")
+        assert (await guest("multi_room/get_push_url", userID="alice", roomID="r"))["code"] == 4001
+        await page.close()
 
 
 async def test_rooms_of_browsers_are_out_of_reach() -> None:

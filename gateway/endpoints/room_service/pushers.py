@@ -64,11 +64,16 @@ class PusherCalls:
 
     def get_push_url(self, kind: str, call: Call) -> Answer:
         session, room_id = self._sessions.of(call), call.text("roomID")
+        if not self._may_speak(session):
+            raise Refuse(NEEDS_SIG)
         key = self._key(session, room_id) if room_id else None
+        room = None if key is None else self._entry.directory.rooms.get(key)
+        if room is not None and room.policy.kind != kind:
+            raise Refuse(NO_ROOM)
+        if room is None:
+            # The stream gets its room by add_pusher: until then a room of any kind may come by that name.
+            key = None
         if key is not None:
-            room = self._entry.directory.rooms.get(key)
-            if room is not None and room.policy.kind != kind:
-                raise Refuse(NO_ROOM)
             if self._entry.directory.is_banned(key, session.user_id):
                 raise Refuse(NOT_PERMITTED)
             self._entry.directory.readmit(key, session.user_id)
