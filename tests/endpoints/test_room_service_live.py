@@ -13,9 +13,9 @@ import pytest
 
 from gateway.app import Gateway
 from gateway.base.config import Address, Config, HttpConfig, RoomApiConfig, RtcConfig, RtmpConfig
-from gateway.endpoints.room_service.notices import CHANGED
+from gateway.endpoints.room_service.notices import CHANGED, PusherNotices
 from gateway.endpoints.room_service.sessions import Sessions
-from gateway.rooms.groups import GroupDissolved
+from gateway.rooms.groups import GroupDissolved, GroupNotice
 from gateway.rooms.room import StreamKind
 from tests.endpoints.room_service_world import ServiceWorld
 from tests.endpoints.test_room_api import _play
@@ -63,6 +63,18 @@ async def test_the_group_and_the_room_are_one() -> None:
         groups.quit(world.key("r"), "host", now)  # the old client says this first
         assert (await host(f"{LIVE}/destroy_room", roomID="r", userID="host"))["code"] == 0
         assert any(isinstance(event, GroupDissolved) and event.room == world.key("r") for event in heard)
+
+
+async def test_the_real_groups_are_told() -> None:
+    async with ServiceWorld() as world:
+        PusherNotices(world.directory, world.groups, world.wall)
+        heard: list[object] = []
+        world.groups.events.on("event", heard.append)
+        await (await world.user("alice")).push_in("multi_room", "r")
+        await (await world.user("bob")).push_in("multi_room", "r")
+        notices = [event for event in heard if isinstance(event, GroupNotice)]
+        assert notices and all(event.room == world.key("r") for event in notices)
+        assert notices[-1].message.report == 255 and notices[-1].message.text == CHANGED
 
 
 async def test_custom_fields() -> None:
