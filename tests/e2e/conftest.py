@@ -16,6 +16,7 @@ from playwright.async_api import Browser
 from tests.e2e import browser as chromium
 from tests.e2e import content, pusher
 from tests.e2e.content import Maker
+from tests.e2e.fake_gateway import FakeGateway
 from tests.e2e.gateway_process import Gateway
 
 BESIDE = {"test_messages.py", "test_miniprogram.py"}
@@ -72,3 +73,12 @@ def files(media: Path) -> Callable[..., Path]:
         return content.write_file(media / f"{maker.ident}-{kind}.mp4", maker, 30, x264=x264)
 
     return make
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def fake() -> AsyncIterator[FakeGateway]:
+    """A scripted server, for what a real one cannot be made to say."""
+    gateway = FakeGateway()
+    await gateway.start()
+    yield gateway
+    await gateway.stop()
