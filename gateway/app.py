@@ -34,8 +34,10 @@ from gateway.endpoints.cors import Access
 from gateway.endpoints.entry import Entry, IceServers, Ports, Tickets, Urls
 from gateway.endpoints.entry.links import WebRtc
 from gateway.endpoints.http_flv import HttpFlv
+from gateway.endpoints.im import Im
 from gateway.endpoints.metrics import Metrics
 from gateway.endpoints.room_api import RoomApi
+from gateway.endpoints.room_service import RoomService
 from gateway.endpoints.rtmp import RtmpServer
 from gateway.endpoints.signaling.websocket import Signaling
 from gateway.endpoints.webapp import WebContext, make_app
@@ -165,16 +167,18 @@ class Gateway:
         self._stop.append(rtc.aclose)
         flv = HttpFlv(config.live, self.entry, self.streams, play_wait_s=config.rtmp.play_wait_s)
         metrics = self._metrics(rtmp, rtc, flv, pool)
+        access = Access(config.http, config.public, config.room_api)
+        service = RoomService(self.entry, access, self.groups)
         app = make_app(
             WebContext(
                 http=config.http,
-                room_api=RoomApi(self.entry, Access(config.http, config.public, config.room_api)),
+                room_api=RoomApi(self.entry, access),
                 signaling=Signaling(self.entry, rtc, resume_s=config.rooms.resume_s),
                 chat=Chat(self.entry),
                 whip=Whip(self.entry, rtc),
                 metrics=metrics,
                 static=STATIC,
-                more_routes=flv.routes(),
+                more_routes=[*flv.routes(), *service.routes(), *Im(self.entry).routes()],
             )
         )
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, handle_signals=False)

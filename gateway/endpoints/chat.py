@@ -34,7 +34,7 @@ from gateway.endpoints.entry.socket import (
     Socket,
 )
 from gateway.rooms import events
-from gateway.rooms.groups import CustomPosted, DirectPosted, GroupEvent, MessagePosted
+from gateway.rooms.groups import CustomPosted, DirectPosted, GroupDissolved, GroupEvent, GroupNotice, MessagePosted
 from gateway.rooms.room import Member, RoomKey, check_user_id
 from gateway.wire import chat
 from gateway.wire.chat import Backlog
@@ -111,6 +111,8 @@ class Chat:
                 others = [s for s in self._by_room.get(room, ()) if s.user_id != custom.sender]
                 if others:
                     self._tell(others, chat.custom_frame(custom))
+            case GroupNotice(room=room, message=notice) | GroupDissolved(room=room, message=notice):
+                self._tell(list(self._by_room.get(room, ())), chat.notice_frame(notice, room.id))
             case DirectPosted(app=app, message=direct):
                 member = self.entry.directory.member(app, direct.to)
                 if member is not None and isinstance(member.session, ImSession):

@@ -90,14 +90,16 @@ class RoomPolicy:
     """The room outlives its last member."""
     closes_with_creator: bool = False
     """The room ends when its creator leaves for good."""
+    first_is_creator: bool = False
+    """A room made ahead has no creator and is in no list until its first member, who becomes its creator."""
 
 
 POLICIES: Final[Mapping[str, RoomPolicy]] = {
     "page": RoomPolicy("page", 10),
     "webrtc": RoomPolicy("webrtc", 4),
-    "double_room": RoomPolicy("double_room", 2),
-    "multi_room": RoomPolicy("multi_room", 4),
-    "live_room": RoomPolicy("live_room", 4, closes_with_creator=True),
+    "double_room": RoomPolicy("double_room", 2, first_is_creator=True),
+    "multi_room": RoomPolicy("multi_room", 4, first_is_creator=True),
+    "live_room": RoomPolicy("live_room", 4, closes_with_creator=True, first_is_creator=True),
     "lasting": RoomPolicy("lasting", 10, idle_s=math.inf, keep_empty=True),
 }
 """`page`: made by our page or signaling; `webrtc`: by the seven webrtc_room calls; `lasting`: by the operator."""
@@ -137,11 +139,13 @@ class Member:
 
     __slots__ = (
         "alive_until",
+        "avatar",
         "entered_at",
         "guest",
         "last_seen",
         "nick",
         "privileges",
+        "pusher",
         "resume_until",
         "room",
         "session",
@@ -160,6 +164,10 @@ class Member:
         self.guest = guest
         self.entered_at = entered_at
         self.last_seen = entered_at
+        self.avatar = ""
+        """The address of its picture, as RoomService's clients tell it."""
+        self.pusher = False
+        """It came by RoomService's `add_pusher`, and so is listed before its stream is seen."""
         self.session: ControlSession | None = None
         self.streams: dict[StreamKind, StreamInfo] = {}
         self.urls: dict[str, str] = {}
@@ -194,7 +202,18 @@ class Member:
 class Room:
     """A room that exists. `members` is in order of entry."""
 
-    __slots__ = ("created_at", "creator", "info", "key", "members", "policy", "room_type", "serial")
+    __slots__ = (
+        "audience",
+        "created_at",
+        "creator",
+        "custom",
+        "info",
+        "key",
+        "members",
+        "policy",
+        "room_type",
+        "serial",
+    )
 
     def __init__(
         self,
@@ -216,11 +235,21 @@ class Room:
         self.serial = serial
         """Order of creation on this node."""
         self.members: dict[str, Member] = {}
+        self.custom: dict[str, int | str] = {}
+        """RoomService's custom fields."""
+        self.audience: dict[str, str] = {}
+        """RoomService's viewers, who are no members, with what each says of itself."""
 
     def published(self, kind: StreamKind = StreamKind.MAIN) -> list[tuple[Member, StreamInfo]]:
         """Members with a live or resuming stream of `kind`, by time of publishing."""
         found = [(member, member.streams[kind]) for member in self.members.values() if kind in member.streams]
         found.sort(key=lambda pair: pair[1].started_at)
+        return found
+
+    def pushers(self) -> list[Member]:
+        """Members by `add_pusher` and whoever else publishes: the creator first, then by entry."""
+        found = [member for member in self.members.values() if member.pusher or StreamKind.MAIN in member.streams]
+        found.sort(key=lambda member: member.user_id != self.creator)
         return found
 
     def __repr__(self) -> str:

@@ -32,6 +32,12 @@ MAX_HISTORY: Final = 100
 DEFAULT_HISTORY: Final = 50
 EVENT_MESSAGE: Final = 3
 """The IM's number for what people write; tips are 4 and 6, notices of the system 5."""
+EVENT_SYSTEM: Final = 5
+SYSTEM: Final = "@TIM#SYSTEM"
+DISSOLVED: Final = 5
+REMOVED: Final = 4
+CUSTOM_NOTICE: Final = 255
+"""ReportType of a notice: the group is gone; you were removed; whatever the server has to say (`text`)."""
 
 _PASSED_THROUGH: Final = frozenset({"TIMImageElem", "TIMSoundElem", "TIMFileElem", "TIMLocationElem"})
 
@@ -72,6 +78,8 @@ class Direct:
     to: str
     random: int
     body: Body
+    sender_seq: int | None = None
+    """The sender's own number (MsgSeq), if its face has one: old receivers tell resends by it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -82,6 +90,19 @@ class Custom:
     cmd_id: int
     seq: int
     data: bytes
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Notice:
+    """What the system says to a group: `report` 5 (dissolved) or 255 (`text`). It stands in no list and has no seq.
+
+    `number` grows with each of them, so that old clients can tell two apart.
+    """
+
+    report: int
+    number: int
+    time_ms: int
+    text: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -302,7 +323,7 @@ def direct_entry_json(message: Direct) -> str:
         "From_Account": message.sender,
         "To_Account": message.to,
         "MsgTimeStamp": message.time_ms // 1000,
-        "MsgSeq": message.seq,
+        "MsgSeq": message.seq if message.sender_seq is None else message.sender_seq,
         "MsgRandom": message.random,
     }
     return _with_body(head, "MsgBody", message.body)
@@ -324,6 +345,49 @@ def direct_frame(message: Direct) -> str:
 
 def custom_frame(message: Custom) -> str:
     return _dump({"cmd": "custom", **custom_fields(message)})
+
+
+def notice_detail(notice: Notice, group_id: str) -> dict[str, object]:
+    """Return the body of a notice, in the IM's names."""
+    return {
+        "ReportType": notice.report,
+        "GroupId": group_id,
+        "Operator_Account": SYSTEM,
+        "UserDefinedField": notice.text,
+        "RemarkInfo": "",
+        "MsgKey": 0,
+        "Authentication": "",
+    }
+
+
+def notice_entry_json(notice: Notice, group_id: str) -> str:
+    """Return the entry of a notice in the IM's poll. Old clients throw where GroupInfo or From_Account is missing."""
+    return _dump(
+        {
+            "Event": EVENT_SYSTEM,
+            "From_Account": SYSTEM,
+            "ToGroupId": group_id,
+            "MsgSeq": notice.number,
+            "MsgRandom": notice.number & MAX_RANDOM,
+            "MsgTimeStamp": notice.time_ms // 1000,
+            "MsgTime": notice.time_ms,
+            "MsgPriority": "COMMON",
+            "IsPlaceMsg": 0,
+            "GroupInfo": {"GroupName": group_id, "To_Account": group_id},
+            "MsgBody": notice_detail(notice, group_id),
+        }
+    )
+
+
+def notice_json(notice: Notice) -> str:
+    """Return the announcement of a notice in signaling."""
+    return _dump({"t": "notice-group", "report": notice.report, "time": notice.time_ms, "text": notice.text})
+
+
+def notice_frame(notice: Notice, group_id: str) -> str:
+    """Return the frame by which `/im` tells a notice: the event that the component raises."""
+    detail = notice_detail(notice, group_id)
+    return _dump({"cmd": "event", "tag": "error", "code": "group_system_notifys", "detail": detail})
 
 
 def read_entry(entry: object) -> Message:

@@ -216,6 +216,10 @@ def test_a_file_of_the_version_before_gets_the_tables(tmp_path: Path, monkeypatc
         for table, records in rows.tables(recorded.directory.take_changes()):
             for key, record in records.items():
                 for statement, parameters in rows.statements(table, key, record, 0.0):
+                    if table in ("rooms", "members"):  # columns of later versions stand at the end
+                        count = len(db.execute(f"PRAGMA table_info({table})").fetchall())
+                        statement = f"INSERT INTO {table} VALUES ({', '.join('?' * count)})"
+                        parameters = parameters[:count]
                     db.execute(statement, parameters)
     monkeypatch.setattr(store_file, "MIGRATIONS", steps)
     server = Server(tmp_path)

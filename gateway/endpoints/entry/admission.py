@@ -8,6 +8,7 @@ stream 64 and 128 (its sound needs the sound bit besides).
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Final
 from weakref import WeakKeyDictionary
@@ -30,6 +31,7 @@ from gateway.rooms.room import ControlSession, Member, Room, RoomKey, RoomPolicy
 from gateway.rooms.tickets import urlsig
 
 MAX_ROOM_NUMBER: Final = 2147483647
+MAX_AWAITED: Final = 20_000
 
 
 class Entry:
@@ -64,6 +66,8 @@ class Entry:
         self._watches: WeakKeyDictionary[Stream, LiveWatch] = WeakKeyDictionary()
         self.publishers: dict[str, Publishing] = {}
         """Whose media the directory shows now, by stream id."""
+        self.awaited: OrderedDict[tuple[RoomKey, str], None] = OrderedDict()
+        """Who comes in by RoomService's `add_pusher`: publishing alone must make no room of the page's kind."""
 
     # --- rooms and members
 
@@ -147,6 +151,13 @@ class Entry:
     def list_rooms(self, app: int, room_type: str, index: int, count: int) -> list[Room]:
         """Return rooms of browsers and mini programs; RoomService has lists of its own."""
         return self.directory.list_rooms(app, room_type, index, count, SELF_MADE)
+
+    def await_pusher(self, room: RoomKey, user_id: str) -> None:
+        """This user's publisher in this room waits for `add_pusher`. Bounded: those named longest ago go."""
+        self.awaited[(room, user_id)] = None
+        self.awaited.move_to_end((room, user_id))
+        if len(self.awaited) > MAX_AWAITED:
+            self.awaited.popitem(last=False)
 
     # --- URLs
 

@@ -46,6 +46,8 @@ class Messages:
         self._streams = streams
         self._clock = clock
         self._wall = wall
+        self.is_elsewhere: Callable[[int, str], bool] = lambda app, user_id: False
+        """Whether a user (app, id) can be told without a session in a room: the old IM says so."""
         directory.events.on("event", groups.on_room_event)
 
     @property
@@ -75,7 +77,8 @@ class Messages:
         """
         self._check_present(member)
         other = self._directory.member(member.key.app, to)
-        if other is None or other.session is None:
+        present = other is not None and other.session is not None
+        if not present and not self.is_elsewhere(member.key.app, to):
             raise NoSuchMember(f"{to} is not there")
         return self.groups.post_direct(
             member.key.app,

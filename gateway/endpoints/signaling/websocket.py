@@ -23,7 +23,14 @@ from gateway.endpoints.signaling.place import Place, Tell
 from gateway.endpoints.signaling.session import Session
 from gateway.endpoints.signaling.talk import Talk
 from gateway.rooms import events
-from gateway.rooms.groups import CustomPosted, DirectPosted, GroupEvent, MessagePosted
+from gateway.rooms.groups import (
+    CustomPosted,
+    DirectPosted,
+    GroupEvent,
+    MemberJoinedGroup,
+    MemberQuitGroup,
+    MessagePosted,
+)
 from gateway.rooms.privileges import Privilege
 from gateway.rooms.room import Member, RoomKey, StreamKind
 from gateway.wire import signaling as wire
@@ -158,17 +165,21 @@ class Signaling:
 
     def _on_message(self, event: GroupEvent) -> None:
         """Somebody has written: the frame is made once, whoever gets it."""
+        if isinstance(event, MemberJoinedGroup | MemberQuitGroup):
+            return
         text = wire.serialize(event.message)
         size = len(text.encode())
         match event:
             case MessagePosted(room=room):
                 self._announce(room, text, size)
-            case CustomPosted(room=room, message=message):
-                self._announce(room, text, size, without=message.sender)
+            case CustomPosted(room=room, message=custom):
+                self._announce(room, text, size, without=custom.sender)
             case DirectPosted(app=app, message=direct):
                 place = self._places.get((app, direct.to))
                 if place is not None:
                     place.announce(text, size)
+            case _:
+                self._announce(event.room, text, size)
 
     def _announce(self, room: RoomKey, text: str, size: int, without: str = "") -> None:
         found = self.entry.directory.rooms.get(room)

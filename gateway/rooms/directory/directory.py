@@ -278,6 +278,17 @@ class Directory:
         )
         self._register.outbox.deliver()
 
+    def show_pusher(self, member: Member, avatar: str) -> None:
+        """List the member among its room's pushers, with this picture (an address, "" for none)."""
+        if self.is_present(member):
+            member.pusher, member.avatar = True, avatar
+            self._register.changed(member)
+
+    def set_custom(self, room: Room, name: str, value: int | str) -> None:
+        """Set a custom field of the room. The caller bounds their number and size."""
+        room.custom[name] = value
+        self._register.dirty.rooms.add(room.key)
+
     # --- going
 
     def detach(self, member: Member, session: ControlSession, now: float) -> None:
@@ -310,6 +321,11 @@ class Directory:
     def unban(self, key: RoomKey, user_id: str) -> None:
         """Let the user enter again. Its old URLs stay blocked until it does."""
         self._register.blocks.unban(key, user_id)
+
+    def readmit(self, key: RoomKey, user_id: str) -> None:
+        """URLs issued to a kicked user are good again, as by entering. Nothing for one who is banned."""
+        if not self._register.blocks.is_banned(key, user_id):
+            self._register.blocks.admitted(key, user_id)
 
     def is_blocked(self, key: RoomKey, user_id: str) -> bool:
         """Whether URLs issued to this user in this room are void (kicked or banned, not admitted since)."""

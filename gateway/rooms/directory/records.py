@@ -22,6 +22,7 @@ class RoomRecord:
     capacity: int
     created_at: float
     serial: int
+    custom: Mapping[str, int | str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,6 +49,8 @@ class MemberRecord:
     urls: Mapping[str, str]
     resume_hash: str
     """SHA-256 of the resume token in hexadecimal, "" without one."""
+    avatar: str = ""
+    pusher: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -90,6 +90,9 @@ class Register:
         room.members[user_id] = member
         self.members[(room.key.app, user_id)] = member
         self.deadlines.discard(room)
+        if room.policy.first_is_creator and not room.creator:
+            room.creator = user_id
+            self.dirty.rooms.add(room.key)
         self.outbox.announce(events.MemberEntered(room.key, user_id, nick, privileges, guest))
         return member
 

@@ -20,6 +20,7 @@ def room_record(room: Room) -> RoomRecord:
         room.policy.capacity,
         room.created_at,
         room.serial,
+        dict(room.custom),
     )
 
 
@@ -46,6 +47,8 @@ def member_record(member: Member, resume_hash: str) -> MemberRecord:
         ),
         dict(member.urls),
         resume_hash,
+        member.avatar,
+        member.pusher,
     )
 
 
@@ -54,7 +57,7 @@ def restored_room(record: RoomRecord, policies: Mapping[str, RoomPolicy]) -> Roo
     policy = policies.get(record.kind)
     if policy is None:
         policy = dataclasses.replace(policies["page"], kind=record.kind, capacity=record.capacity)
-    return Room(
+    room = Room(
         record.key,
         creator=record.creator,
         info=record.info,
@@ -63,6 +66,8 @@ def restored_room(record: RoomRecord, policies: Mapping[str, RoomPolicy]) -> Roo
         created_at=record.created_at,
         serial=record.serial,
     )
+    room.custom = dict(record.custom)
+    return room
 
 
 def restored_member(record: MemberRecord, room: Room) -> Member:
@@ -76,6 +81,7 @@ def restored_member(record: MemberRecord, room: Room) -> Member:
         entered_at=record.entered_at,
     )
     member.urls = dict(record.urls)
+    member.avatar, member.pusher = record.avatar, record.pusher
     for stream in record.streams:
         member.streams[stream.kind] = StreamInfo(
             stream.stream_id,

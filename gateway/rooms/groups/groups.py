@@ -5,7 +5,10 @@
 
 All calls are synchronous and cheap; times (`now` monotonic seconds, `now_ms` unix ms) are arguments. What happens is
 announced by `events.on("event", listener)` in one order for everybody; a listener must not raise, block or call back.
-Notices of the system and tips will be messages with another `event` number, long polls readers of `Group.read`.
+Notices of the system stand in no list: they have no seq, are not kept, and go to those who are there.
+
+Users of the old IM join groups (one at a time). A group that they make without a room ends when it is destroyed or
+when nobody has been in it for BARE_S; it does not outlast a restart.
 
 After a kill. The store writes each half second, so the newest messages of a killed server may be seen by clients and
 missing in the file, and their seqs would be given again, to other messages. Therefore a restored group gets a new
@@ -25,7 +28,7 @@ from typing import Final
 from pyee import EventEmitter
 
 from gateway.base.config import MessagesConfig
-from gateway.base.errors import ShuttingDown, TooLarge
+from gateway.base.errors import NameTaken, Overloaded, ShuttingDown, TooLarge
 from gateway.rooms import events
 from gateway.rooms.groups.group import Group, cost
 from gateway.rooms.groups.limits import RESEND_S, Sender
@@ -33,19 +36,27 @@ from gateway.rooms.groups.values import (
     CustomPosted,
     DirectPosted,
     GroupChanges,
+    GroupDissolved,
     GroupEvent,
+    GroupNotice,
     GroupRecord,
     GroupSnapshot,
+    MemberJoinedGroup,
+    MemberQuitGroup,
     MessagePosted,
     Receipt,
 )
 from gateway.rooms.room import RoomKey
-from gateway.wire.chat import DIRECT_BYTES, GROUP_BYTES, Body, Custom, Direct, Message
+from gateway.wire.chat import CUSTOM_NOTICE, DIRECT_BYTES, DISSOLVED, GROUP_BYTES, Body, Custom, Direct, Message, Notice
 
 log = logging.getLogger(__name__)
 
 MAX_SENDERS: Final = 50000
 """Users whose limits and resends are remembered; the one that has been silent longest goes first."""
+BARE_S: Final = 600.0
+"""A group without a room lives so long after its last member has quit."""
+MAX_BARE: Final = 10000
+MAX_IM_MEMBERS: Final = 20000
 
 
 class Groups:
@@ -62,6 +73,13 @@ class Groups:
         self._oldest: collections.OrderedDict[tuple[int, int], Group] = collections.OrderedDict()
         self._last_number = 0
         self._last_direct = 0
+        self._last_notice = 0
+        self._rooms: set[RoomKey] = set()
+        self._owners: dict[RoomKey, str] = {}
+        self._bare: dict[RoomKey, float] = {}
+        """Groups without a room, and since when nobody is in them."""
+        self._members: dict[RoomKey, set[str]] = {}
+        self._joined: dict[tuple[int, str], RoomKey] = {}
         self._stopped = False
         self._queue: collections.deque[GroupEvent] = collections.deque()
         self._delivering = False
@@ -120,7 +138,17 @@ class Groups:
         return receipt
 
     def post_direct(
-        self, app: int, sender: str, nick: str, to: str, random: int, body: Body, *, now: float, now_ms: int
+        self,
+        app: int,
+        sender: str,
+        nick: str,
+        to: str,
+        random: int,
+        body: Body,
+        *,
+        now: float,
+        now_ms: int,
+        sender_seq: int | None = None,
     ) -> Receipt:
         """Send a message to one user who can be told now (the caller has looked). It is not kept.
 
@@ -138,7 +166,7 @@ class Groups:
         self._last_direct = max(self._last_direct + 1, now_ms)
         receipt = Receipt(self._last_direct, now_ms)
         state.remember(to, random, receipt, now)
-        self._announce(DirectPosted(app, Direct(receipt.seq, now_ms, sender, nick, to, random, body)))
+        self._announce(DirectPosted(app, Direct(receipt.seq, now_ms, sender, nick, to, random, body, sender_seq)))
         return receipt
 
     def post_custom(self, room: RoomKey, sender: str, cmd_id: int, data: bytes, *, now: float) -> int:
@@ -147,6 +175,84 @@ class Groups:
         seq = self._sender(room.app, sender, now).take_custom(len(data), now)
         self._announce(CustomPosted(room, Custom(sender, cmd_id, seq, data)))
         return seq
+
+    # --- what the system says
+
+    def notice(self, key: RoomKey, text: str, *, now_ms: int) -> None:
+        """Say `text` (ReportType 255) to everybody in the group, whichever way they came in."""
+        self._announce(GroupNotice(key, self._notice(CUSTOM_NOTICE, text, now_ms)))
+
+    def dissolve(self, key: RoomKey, now_ms: int) -> None:
+        """Tell everybody that the group is gone (ReportType 5), and forget it. Harmless for one that is not there."""
+        self._announce(GroupDissolved(key, self._notice(DISSOLVED, "", now_ms)))
+        self.close(key)
+
+    def _notice(self, report: int, text: str, now_ms: int) -> Notice:
+        self._last_notice = max(self._last_notice + 1, now_ms)
+        return Notice(report, self._last_notice, now_ms, text)
+
+    # --- users of the old IM, and groups without a room
+
+    def __contains__(self, key: RoomKey) -> bool:
+        return key in self._groups or key in self._rooms
+
+    def create(self, key: RoomKey, owner: str, now: float, now_ms: int) -> None:
+        """Make a group without a room. Raises NameTaken (it is there, or a room is), Overloaded."""
+        if key in self:
+            raise NameTaken(f"group {key.id} exists")
+        self._make_bare(key, now, now_ms)
+        self._owners[key] = owner
+
+    def _make_bare(self, key: RoomKey, now: float, now_ms: int) -> None:
+        if len(self._bare) >= MAX_BARE:
+            raise Overloaded(f"{MAX_BARE} groups without a room")
+        self.group(key, now_ms)
+        self._bare[key] = now
+
+    def owner(self, key: RoomKey) -> str:
+        """Return who made the group without a room; "" if nobody did."""
+        return self._owners.get(key, "")
+
+    def join(self, key: RoomKey, user_id: str, now: float, now_ms: int) -> None:
+        """A user of the old IM joins; it quits the group that it was in. An unknown group is made.
+
+        Raises Overloaded. Joining again changes nothing.
+        """
+        before = self._joined.get((key.app, user_id))
+        if before == key:
+            return
+        if len(self._joined) >= MAX_IM_MEMBERS:
+            raise Overloaded(f"{MAX_IM_MEMBERS} users in groups")
+        if key not in self:
+            self._make_bare(key, now, now_ms)
+        self.group(key, now_ms)
+        if before is not None:
+            self.quit(before, user_id, now)
+        self._joined[(key.app, user_id)] = key
+        self._members.setdefault(key, set()).add(user_id)
+        self._announce(MemberJoinedGroup(key, user_id))
+
+    def quit(self, key: RoomKey, user_id: str, now: float) -> bool:
+        """A user of the old IM quits; return whether it was in."""
+        members = self._members.get(key)
+        if members is None or user_id not in members:
+            return False
+        members.discard(user_id)
+        self._joined.pop((key.app, user_id), None)
+        if not members:
+            del self._members[key]
+            if key in self._bare:
+                self._bare[key] = now
+        self._announce(MemberQuitGroup(key, user_id))
+        return True
+
+    def members(self, key: RoomKey) -> Collection[str]:
+        """Return the users of the old IM who are in the group."""
+        return tuple(self._members.get(key, ()))
+
+    def joined(self, app: int, user_id: str) -> RoomKey | None:
+        """Return the group in which a user of the old IM is."""
+        return self._joined.get((app, user_id))
 
     def _sender(self, app: int, user_id: str, now: float) -> Sender:
         key = (app, user_id)
@@ -211,16 +317,30 @@ class Groups:
             if now - self._senders[key].seen_at < RESEND_S:
                 break
             del self._senders[key]
+        for bare, since in list(self._bare.items()):
+            if bare not in self._members and now - since >= BARE_S:
+                self.close(bare)
 
     # --- rooms
 
     def on_room_event(self, event: events.RoomEvent) -> None:
         """Listen to the directory with this: a group ends with its room."""
-        if isinstance(event, events.RoomClosed):
-            self.close(event.room)
+        if isinstance(event, events.RoomCreated):
+            self._rooms.add(event.room)
+            self._bare.pop(event.room, None)
+        elif isinstance(event, events.RoomClosed):
+            self._rooms.discard(event.room)
+            if event.room in self._members:
+                self.dissolve(event.room, max(self._last_notice, self._last_number))
+            else:
+                self.close(event.room)
 
     def close(self, room: RoomKey) -> None:
         """End the group of a room and forget its messages. The room of that name that opens next has a new one."""
+        for user_id in self._members.pop(room, ()):
+            self._joined.pop((room.app, user_id), None)
+        self._owners.pop(room, None)
+        self._bare.pop(room, None)
         group = self._groups.pop(room, None)
         if group is None:
             return
@@ -250,6 +370,7 @@ class Groups:
         `saved.complete` False gives every group a new epoch: see the module.
         """
         assert not self._groups
+        self._rooms.update(rooms)
         by_id: dict[int, Group] = {}
         newest: dict[int, int] = {}
         for record in sorted(saved.groups, key=lambda item: item.id):

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from gateway.rooms.room import RoomKey
-from gateway.wire.chat import Custom, Direct, Message
+from gateway.wire.chat import Custom, Direct, Message, Notice
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,7 +42,41 @@ class CustomPosted:
     message: Custom
 
 
-GroupEvent = MessagePosted | DirectPosted | CustomPosted
+@dataclasses.dataclass(frozen=True, slots=True)
+class GroupNotice:
+    """The system says something to everybody in the group; it is not kept and has no seq."""
+
+    room: RoomKey
+    message: Notice
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GroupDissolved:
+    """The group is gone, and nothing more comes from it."""
+
+    room: RoomKey
+    message: Notice
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MemberJoinedGroup:
+    """A user of the old IM has joined the group."""
+
+    room: RoomKey
+    user_id: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MemberQuitGroup:
+    """A user of the old IM has quit the group, or has joined another."""
+
+    room: RoomKey
+    user_id: str
+
+
+GroupEvent = (
+    MessagePosted | DirectPosted | CustomPosted | GroupNotice | GroupDissolved | MemberJoinedGroup | MemberQuitGroup
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

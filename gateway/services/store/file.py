@@ -60,6 +60,12 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     """
     CREATE TABLE guest_tickets (digest BLOB PRIMARY KEY, ends REAL NOT NULL) WITHOUT ROWID;
     """,
+    # rooms of RoomService: their custom fields, and what its pushers say of themselves
+    """
+    ALTER TABLE rooms ADD COLUMN custom TEXT NOT NULL DEFAULT '{}';
+    ALTER TABLE members ADD COLUMN avatar TEXT NOT NULL DEFAULT '';
+    ALTER TABLE members ADD COLUMN pusher INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 """Step n leads from schema n to n+1 and is never changed once released. Append; each runs in one transaction."""
 

@@ -28,8 +28,8 @@ Row = tuple[Any, ...]
 T = TypeVar("T")
 
 UPSERT: Final[Mapping[str, str]] = {
-    "rooms": "INSERT OR REPLACE INTO rooms VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    "members": "INSERT OR REPLACE INTO members VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    "rooms": "INSERT OR REPLACE INTO rooms VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    "members": "INSERT OR REPLACE INTO members VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     # A claimed id gets a new serial: the newest id of an owner is the one that counts.
     "stream_ids": "INSERT OR REPLACE INTO stream_ids (stream_id, app, room, text, user, kind) "
     "VALUES (?, ?, ?, ?, ?, ?)",
@@ -133,6 +133,7 @@ def columns(record: Record, shift: float) -> Row:
                 record.capacity,
                 record.created_at + shift,
                 record.serial,
+                json.dumps(dict(record.custom)),
             )
         case MemberRecord():
             return (
@@ -147,6 +148,8 @@ def columns(record: Record, shift: float) -> Row:
                 json.dumps([_stream_columns(stream, shift) for stream in record.streams]),
                 json.dumps(dict(record.urls)),
                 record.resume_hash,
+                record.avatar,
+                int(record.pusher),
             )
         case StreamIdRecord():
             room = record.room
@@ -199,14 +202,15 @@ def _rows(db: sqlite3.Connection, query: str, read: Callable[[Row], T]) -> Itera
 
 
 def _room(row: Row, shift: float) -> RoomRecord:
-    app, room, text, creator, info, room_type, kind, capacity, created_at, serial = row
+    app, room, text, creator, info, room_type, kind, capacity, created_at, serial, custom = row
+    fields = {name: value for name, value in json.loads(custom).items() if isinstance(value, int | str)}
     return RoomRecord(
-        RoomKey(app, room, bool(text)), creator, info, room_type, kind, capacity, created_at + shift, serial
+        RoomKey(app, room, bool(text)), creator, info, room_type, kind, capacity, created_at + shift, serial, fields
     )
 
 
 def _member(row: Row, shift: float) -> MemberRecord:
-    app, user, room, text, nick, privileges, guest, entered_at, streams, urls, resume_hash = row
+    app, user, room, text, nick, privileges, guest, entered_at, streams, urls, resume_hash, avatar, pusher = row
     return MemberRecord(
         RoomKey(app, room, bool(text)),
         user,
@@ -217,6 +221,8 @@ def _member(row: Row, shift: float) -> MemberRecord:
         tuple(_stream(item, shift) for item in json.loads(streams)),
         {str(purpose): str(url) for purpose, url in json.loads(urls).items()},
         resume_hash,
+        str(avatar),
+        bool(pusher),
     )
 
 

@@ -199,7 +199,7 @@ _Plain: TypeAlias = (
     | PeerClosed
     | Kicked
 )
-ServerMessage: TypeAlias = _Plain | Entered | Told | Text | chat.Message | chat.Direct | chat.Custom
+ServerMessage: TypeAlias = _Plain | Entered | Told | Text | chat.Message | chat.Direct | chat.Custom | chat.Notice
 
 
 def serialize(message: ServerMessage) -> str:
@@ -218,6 +218,8 @@ def serialize(message: ServerMessage) -> str:
             return chat.direct_json(message)
         case chat.Custom():
             return _dump({"t": "custom", **chat.custom_fields(message)})
+        case chat.Notice():
+            return chat.notice_json(message)
         case _:
             return _dump(_fields(message))
 

@@ -1,0 +1,90 @@
+"""The IM's answers: HTTP 200 always, ActionStatus, ErrorCode and ErrorInfo, readable from every page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from aiohttp import web
+
+from gateway.base.errors import (
+    BadRequest,
+    BadTicket,
+    GatewayError,
+    NameTaken,
+    NoSuchMember,
+    NoSuchRoom,
+    NotPermitted,
+    TooLarge,
+    TooMany,
+)
+
+HEADERS: Final = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "POST, GET, OPTIONS",
+    "Access-Control-Allow-Headers": "Content-Type, X-Requested-With, Authorization",
+    "Access-Control-Max-Age": "3600",
+    "Cache-Control": "no-store",
+}
+QUIET: Final = 60008
+KICKED: Final = 91101
+_TICKETS: Final = {1: 70002, 8: 70009, 9: 70001, 13: 70013, 14: 70020}
+_ERRORS: Final[tuple[tuple[type[GatewayError], int], ...]] = (
+    (BadRequest, 10004),
+    (TooLarge, 80002),
+    (TooMany, 10023),
+    (NotPermitted, 10007),
+    (NoSuchRoom, 10010),
+    (NoSuchMember, 20003),
+    (NameTaken, 10021),
+)
+
+
+class GroupTaken(NameTaken):
+    """The group id is taken: `code` 10025 by the caller itself, 10021 by another."""
+
+
+def error_number(error: GatewayError) -> int:
+    """Return the IM's number: 70001-70020 for tickets, 10002 (try again) for what is none of the known."""
+    if isinstance(error, GroupTaken):
+        return error.code
+    if isinstance(error, BadTicket):
+        return _TICKETS.get(error.code, 70003)
+    return next((number for kind, number in _ERRORS if isinstance(error, kind)), 10002)
+
+
+def answer(fields: Mapping[str, object] | None = None) -> web.Response:
+    head: dict[str, object] = {"ActionStatus": "OK", "ErrorCode": 0, "ErrorInfo": ""}
+    return web.json_response({**head, **(fields or {})}, headers=HEADERS)
+
+
+def answer_entries(fields: Mapping[str, object], name: str, entries: list[str], *, inside: str = "") -> web.Response:
+    """Return an OK answer with a list of entries that are JSON already; `inside`: as event 9 of that list."""
+    head = json.dumps({"ActionStatus": "OK", "ErrorCode": 0, "ErrorInfo": "", **fields})[:-1]
+    items = ",".join(entries)
+    if inside:
+        items = f'{{"Event":9,"{inside}":[{items}]}}'
+    return web.Response(text=f'{head},"{name}":[{items}]}}', content_type="application/json", headers=HEADERS)
+
+
+def failure(number: int, text: str) -> web.Response:
+    body = {"ActionStatus": "FAIL", "ErrorCode": number, "ErrorInfo": text}
+    return web.json_response(body, headers=HEADERS)
+
+
+async def read_json(request: web.Request) -> dict[str, Any]:
+    """Read the body as a JSON object, whatever its type says. Raises BadRequest, TooLarge."""
+    try:
+        data = await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise TooLarge("the body is too large") from None
+    if not data.strip():
+        return {}
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        raise BadRequest("the body is not JSON") from None
+    if not isinstance(value, dict):
+        raise BadRequest("the body is not a JSON object")
+    return value

@@ -1,0 +1,86 @@
+// A page of 2018: log in, create or enter a room by the room service, then call with WebRTCAPI; pictures by videoId.
+var RTC = null;
+var room = null;
+var events = [];
+
+function note(name, info) {
+  var plain = {};
+  for (var key in info) {
+    plain[key] = info[key] instanceof MediaStream ? 'stream of ' + info[key].getTracks().length : info[key];
+  }
+  events.push({ name: name, info: plain });
+}
+
+function video(id) {
+  var element = document.getElementById(id);
+  if (!element) {
+    element = document.createElement('video');
+    element.id = id;
+    element.autoplay = true;
+    element.width = 320;
+    document.getElementById('remote').appendChild(element);
+  }
+  return element;
+}
+
+function bind() {
+  RTC.on('*', function (info, name) {
+    note(name, info);
+  });
+  RTC.on('onLocalStreamAdd', function (info) {
+    document.getElementById('local').srcObject = info.stream;
+  });
+  RTC.on('onRemoteStreamUpdate', function (info) {
+    var element = video(info.videoId);
+    element.setAttribute('data-user', info.userId);
+    element.srcObject = info.stream;
+  });
+  RTC.on('onRemoteStreamRemove', function (info) {
+    var element = document.getElementById(info.videoId);
+    if (element) element.parentNode.removeChild(element);
+  });
+}
+
+function promised(call) {
+  return new Promise(function (resolve, reject) {
+    call(resolve, reject);
+  });
+}
+
+/** The way of the old page: ticket, room, library, media room. Without a room id one is created. */
+function start(userID, roomID, options, roomOptions) {
+  var login;
+  return promised(function (succ, fail) {
+    WebRTCRoom.getLoginInfo(userID, succ, fail);
+  })
+    .then(function (res) {
+      login = res.data;
+      return promised(function (succ, fail) {
+        if (roomID) WebRTCRoom.enterRoom(userID, userID, roomID, succ, fail);
+        else WebRTCRoom.createRoom(userID, userID, 'lesson', succ, fail);
+      });
+    })
+    .then(function (res) {
+      room = res.data;
+      WebRTCRoom.startHeartBeat(userID, room.roomID, function () { events.push({ name: 'heartbeat', info: {} }); });
+      return promised(function (succ, fail) {
+        RTC = new WebRTCAPI(
+          Object.assign(
+            { sdkAppId: login.sdkAppID, openid: userID, userSig: login.userSig, accountType: login.accountType },
+            options,
+          ),
+          succ,
+          fail,
+        );
+        bind();
+      });
+    })
+    .then(function () {
+      return promised(function (succ, fail) {
+        RTC.createRoom(Object.assign({ roomid: parseInt(room.roomID, 10), role: 'miniwhite' }, roomOptions), succ, fail);
+      });
+    })
+    .then(function () {
+      return room.roomID;
+    });
+}

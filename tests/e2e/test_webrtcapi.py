@@ -1,0 +1,413 @@
+"""A page of 2018 makes calls by this gateway, with nothing of it changed but the addresses of its two scripts.
+
+tests/e2e/page2018 is written from what the old library's users could read. It comes from an origin of its own and
+enters the media room without a privateMapKey, as pages of 2018-07 do: its app has `private_map_key = "optional"`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from playwright.async_api import Browser
+
+from tests.e2e.browser import PROBE, Tab, until
+from tests.e2e.conftest import CAMERA
+from tests.e2e.gateway_process import Gateway, free_port
+
+APP = Path(__file__).parent / "page2018"
+CONFIG = """
+[[app]]
+sdk_app_id = 1400000078
+bizid = "7878"
+secret = "a secret of our own"
+push_key = "p"
+rtcplay_key = "r"
+play_key = "y"
+private_map_key = "optional"
+
+[http]
+origins = ["http://127.0.0.1:PORT"]
+"""
+
+
+LIBRARY_SOUND = """() => {
+  const elements = [...(window.made ?? []), ...document.querySelectorAll('audio')];
+  return elements.filter((element) => element.srcObject && !element.muted && element.volume > 0).length;
+}"""
+"""How many elements besides the page's own play sound."""
+KEEP_AUDIO = """
+  window.made = [];
+  window.Audio = class extends window.Audio { constructor(...a) { super(...a); window.made.push(this); } };
+  const create = document.createElement.bind(document);
+  document.createElement = (name, ...more) => {
+    const element = create(name, ...more);
+    if (name === 'audio') window.made.push(element);
+    return element;
+  };
+"""
+
+
+class Place:
+    """The page's own web server and the gateway that it names."""
+
+    def __init__(self, origin: str, gateway: Gateway) -> None:
+        self.origin, self.gateway = origin, gateway
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
+    port = free_port()
+    gateway = Gateway(tmp_path_factory.mktemp("page2018"), config=CONFIG.replace("PORT", str(port)))
+    await gateway.start()
+    page = (APP / "index.html").read_text(encoding="utf-8")
+    assert page.count("https://gw.example.com") == 2
+
+    async def index(_: web.Request) -> web.Response:
+        return web.Response(text=page.replace("https://gw.example.com", gateway.http), content_type="text/html")
+
+    app = web.Application()
+    app.router.add_get("/", index)
+    app.router.add_static("/", APP)
+    runner = web.AppRunner(app, shutdown_timeout=0.5)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    yield Place(f"http://127.0.0.1:{port}", gateway)
+    await runner.cleanup()
+    await gateway.stop()
+
+
+class Person:
+    """Somebody with the page open."""
+
+    def __init__(self, tab: Tab, user: str) -> None:
+        self.tab, self.page, self.user = tab, tab.page, user
+
+    @classmethod
+    async def open(cls, browser: Browser, place: Place, user: str) -> Person:
+        tab = await Tab.open(browser, place.origin + "/", script=KEEP_AUDIO)
+        await tab.page.evaluate(PROBE)
+        return cls(tab, user)
+
+    async def start(self, room: str = "", options: Any = None, entry: Any = None) -> str:
+        """Go the page's way into a room; return its id."""
+        return str(
+            await self.page.evaluate(
+                "([u, r, o, e]) => start(u, r, o, e)", [self.user, room, options or {}, entry or {}]
+            )
+        )
+
+    async def events(self, name: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = await self.page.evaluate(
+            "(name) => events.filter((event) => event.name === name).map((event) => event.info)", name
+        )
+        return found
+
+    async def forget(self) -> None:
+        await self.page.evaluate("() => { events.length = 0; }")
+
+    async def told(self, name: str, timeout: float = 15, **fields: Any) -> dict[str, Any]:
+        """Wait for an event with these fields; return its payload."""
+
+        async def there() -> dict[str, Any] | None:
+            for info in await self.events(name):
+                if all(info.get(key) == value for key, value in fields.items()):
+                    return info or {"": ""}
+            return None
+
+        async def names() -> list[Any]:
+            found: list[Any] = await self.page.evaluate("() => events.slice(-25)")
+            return found
+
+        try:
+            found: dict[str, Any] = await until(there, timeout, f"{self.user}: no {name} {fields}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{await names()}\n{self.tab.console[-8:]}") from None
+        return found
+
+    async def call(self, expression: str, argument: Any = None) -> Any:
+        """Evaluate with `RTC`, `argument`, and `promised` in scope; a failure comes back as {failed}."""
+        script = f"(argument) => Promise.resolve({expression}).catch((failed) => ({{ failed }}))"
+        return await self.page.evaluate(script, argument)
+
+    async def gets(self, user: str, timeout: float = 20) -> None:
+        """Wait until the page's element for `user` shows and sounds what the tests' camera and microphone give."""
+        await self.page.evaluate(
+            """(user) => {
+              window.watched ??= {};
+              const element = document.querySelector(`[data-user=${user}]`);
+              const watch = (watched[user] = { frames: [], unreadable: 0, element: null });
+              const look = () => {
+                const element = document.querySelector(`[data-user=${user}]`);
+                const [track] = element?.srcObject?.getAudioTracks() ?? [];
+                if (element && watch.element !== element) eyes((watch.element = element), watch);
+                if (track && track !== watch.track) {
+                  watch.ears?.stop();
+                  watch.track = track;
+                  watch.ears = ears(track);
+                }
+                if (watched[user] === watch) setTimeout(look, 100);
+              };
+              look();
+            }""",
+            user,
+        )
+        found: Any = None
+
+        async def right() -> bool:
+            nonlocal found
+            found = await self.page.evaluate(
+                """(user) => {
+                  const { frames, ears } = watched[user];
+                  return [frames.length, frames.at(-1)?.ident, ears?.tone() ?? 0];
+                }""",
+                user,
+            )
+            return bool(found[0] > 10 and found[1] == CAMERA.ident and abs(found[2] - CAMERA.tone) <= 12)
+
+        await until(right, timeout, lambda: f"{self.user} gets {found} of {user}; {self.tab.console[-8:]}")
+
+
+async def test_two_pages_see_and_hear_each_other(browser: Browser, place: Place) -> None:
+    alice = await Person.open(browser, place, "alice")
+    bobby = await Person.open(browser, place, "bobby")
+    try:
+        room = await alice.start()
+        assert room.isdecimal()
+        await alice.told("onCreateRoomResult", result=0, roomid=int(room))
+        assert (await alice.told("onLocalStreamAdd"))["stream"] == "stream of 2"
+        assert await bobby.start(room) == room
+        await alice.gets("bobby")
+        await bobby.gets("alice")
+        await remote_events(alice)
+        await muting(alice, bobby)
+        await devices_and_numbers(alice, bobby)
+        await stopping(alice, bobby)
+    finally:
+        await alice.tab.close()
+        await bobby.tab.close()
+
+
+async def remote_events(alice: Person) -> None:
+    updates = await alice.events("onRemoteStreamUpdate")
+    assert updates[0]["stream"] is None and updates[-1]["stream"] == "stream of 2", updates
+    for update in updates:
+        assert update["userId"] == update["openId"] == "bobby"
+        assert update["videoId"] == updates[0]["videoId"] and update["videoId"].split("_")[0].isdecimal()
+        assert update["videoType"] in (1, 2)
+    assert updates[-1]["videoType"] == 2
+    tiny = updates[0]["videoId"].split("_")[0]
+    await alice.told("onPeerConnectionAdd", userId="bobby", tinyId=tiny)
+    await alice.told("onStreamNotify", event="onadd", isLocal=False, userId="bobby", videoId=updates[0]["videoId"])
+    await alice.told("onStreamNotify", event="onadd", isLocal=True, userId="alice")
+    await alice.told("onIceConnectionBuild", result=0)
+    await alice.told("onInitResult", result=0)
+    await alice.told("onStartRTCResult", result=0)
+    await alice.told("heartbeat")
+
+
+async def muting(alice: Person, bobby: Person) -> None:
+    assert await bobby.call("RTC.getLocalMediaStatus()") == {"video": True, "audio": True}
+    await bobby.call("[RTC.closeVideo(), RTC.closeAudio()]")
+    assert await bobby.call("RTC.getLocalMediaStatus()") == {"video": False, "audio": False}
+    assert await alice.told("onMuteVideo") == {"userId": "bobby"}
+    assert await alice.told("onMuteAudio") == {"userId": "bobby"}
+    await bobby.call("[RTC.openVideo(), RTC.openAudio()]")
+    assert await alice.told("onUnmuteVideo") == {"userId": "bobby"}
+    assert await alice.told("onUnmuteAudio") == {"userId": "bobby"}
+    await alice.gets("bobby")
+
+
+async def devices_and_numbers(alice: Person, bobby: Person) -> None:
+    for kind in ("Video", "Audio"):
+        devices = await alice.call(f"new Promise((r) => RTC.get{kind}Devices((d) => r(d.length)))")
+        assert devices >= 1
+        chosen = (
+            f"promised((ok, no) => RTC.get{kind}Devices((d) => RTC.choose{kind}Device(d.at(-1), () => ok('ok'), no)))"
+        )
+        assert await alice.call(chosen) == "ok"
+    await bobby.gets("alice")
+    first = (
+        "promised((ok, no) => RTC.getStats(argument, (r) => { r.nomore(); ok(JSON.parse(JSON.stringify(r))); }, no))"
+    )
+    sent = await alice.call(first, {"interval": 200})
+    assert sent["video"]["codec"] == "H264" and sent["video"]["packetsSent"] > 0 and sent["video"]["width"] > 0, sent
+    assert sent["audio"]["codec"] == "opus" and sent["audio"]["ssrc"] > 0, sent
+    got = await alice.call(first, {"userId": "bobby"})
+    assert got["video"]["packetsReceived"] > 0 and got["audio"]["packetsReceived"] > 0, got
+    assert (await alice.call(first, {"userId": "nobody"}))["failed"]["errorCode"] == 10039
+    assert await alice.call("[RTC.getUserId(), RTC.getOpenId()]") == ["alice", "alice"]
+    assert (await alice.call("promised((ok) => WebRTCAPI.fn.detectRTC({}, ok))"))["support"] is True
+    loud = """new Promise((resolve) => {
+      const meter = WebRTCAPI.SoundMeter({
+        stream: document.getElementById('local').srcObject,
+        onprocess: ({ volume, status }) => status === 'speaking' && (meter.stop(), resolve(volume)),
+      });
+    })"""
+    assert 0.01 <= await alice.call(loud) <= 1
+
+
+async def stopping(alice: Person, bobby: Person) -> None:
+    video_id = (await alice.events("onRemoteStreamUpdate"))[0]["videoId"]
+    assert await bobby.call("promised((ok, no) => RTC.stopRTC({}, () => ok('ok'), no))") == "ok"
+    await alice.told("onRemoteStreamRemove", userId="bobby", openId="bobby", videoId=video_id)
+    await alice.told("onStreamNotify", event="ended", userId="bobby")
+    await alice.forget()
+    assert await bobby.call("promised((ok, no) => RTC.startRTC(0, () => ok('ok'), no))") == "ok"
+    await alice.gets("bobby")
+    await alice.forget()
+    assert await bobby.call("promised((ok, no) => RTC.quit(() => ok('ok'), no))") == "ok"
+    await alice.told("onRemoteStreamRemove", userId="bobby")
+    await alice.told("onPeerConnectionClose", userId="bobby")
+    tracks = "document.getElementById('local').srcObject.getTracks().map((track) => track.readyState)"
+    assert set(await bobby.call(tracks)) == {"ended"}
+    await alice.forget()
+    again = "promised((ok, no) => RTC.createRoom({ roomid: Number(room.roomID), role: 'user' }, () => ok('ok'), no))"
+    assert await bobby.call(again) == "ok"
+    await alice.gets("bobby")
+    await bobby.gets("alice")
+    assert await alice.page.evaluate("() => made.length") > 0
+    assert await alice.page.evaluate(LIBRARY_SOUND) == 0, "the sound would be heard twice"
+    await alice.call("promised((ok, no) => RTC.quit(() => ok('ok'), no))")
+
+
+async def test_the_same_user_elsewhere_ends_the_first(browser: Browser, place: Place) -> None:
+    first = await Person.open(browser, place, "carol")
+    second = await Person.open(browser, place, "carol")
+    try:
+        room = await first.start(options={"closeLocalMedia": True})
+        await second.start(room, options={"closeLocalMedia": True})
+        assert (await first.told("onKickout"))["userId"] == "carol"
+        await asyncio.sleep(0.5)
+        assert await second.events("onKickout") == [] and await first.events("onLocalStreamAdd") == []
+    finally:
+        await first.tab.close()
+        await second.tab.close()
+
+
+async def test_roles_of_the_third_version_send_when_told(browser: Browser, place: Place) -> None:
+    """With `anchor` and `audience` nothing is sent by itself; another stream takes the place of the first."""
+    anchor = await Person.open(browser, place, "frank")
+    viewer = await Person.open(browser, place, "grace")
+    try:
+        room = await anchor.start(entry={"role": "anchor", "appScene": "Live"})
+        await viewer.start(room, entry={"role": "audience", "appScene": "Live"})
+        refused = await viewer.call("promised((ok, no) => RTC.startRTC(0, ok, no))")
+        assert refused["failed"]["errorCode"] == 10033, refused
+        assert (await viewer.told("onStartRTCResult"))["result"] == 10033
+        assert await anchor.events("onLocalStreamAdd") == []
+        share = """promised((ok, no) => RTC.getLocalStream(
+            argument, (r) => RTC.startRTC({ stream: r.stream }, () => ok('ok'), no), no))"""
+        assert await anchor.call(share, {"audio": True, "video": False}) == "ok"
+        assert (await viewer.told("onRemoteStreamUpdate", stream="stream of 1"))["videoType"] == 1
+        update = share.replace("startRTC", "updateStream")
+        assert await anchor.call(update, {"audio": True, "video": True}) == "ok"
+        assert (await viewer.told("onRemoteStreamUpdate", stream="stream of 2"))["videoType"] == 2
+        await viewer.gets("frank")
+        assert await viewer.call("promised((ok, no) => RTC.changeSpearRole('anchor', () => ok('ok'), no))") == "ok"
+        assert await viewer.call("promised((ok, no) => RTC.startRTC(0, () => ok('ok'), no))") == "ok"
+        await anchor.gets("grace")
+    finally:
+        await anchor.tab.close()
+        await viewer.tab.close()
+
+
+async def test_a_second_stream_and_who_is_muted_already(browser: Browser, place: Place) -> None:
+    """A member by the new library shares a screen beside its muted camera; the old page gets both."""
+    henry = await Person.open(browser, place, "henry")
+    irene = await Person.open(browser, place, "irene")
+    try:
+        room = await irene.start(options={"closeLocalMedia": True})
+        begin = """([server, user, roomId]) => new Promise((ok, no) => WebRTCRoom.getLoginInfo(user, ok, no))
+          .then(async ({ data: { sdkAppID: sdkAppId, userSig } }) => {
+            const { default: TRTC } = await import(server + '/sdk/trtc.js');
+            window.trtc = TRTC.create();
+            await trtc.enterRoom({ sdkAppId, userId: user, userSig, roomId });
+            await trtc.startLocalVideo({ mute: true });
+            await trtc.startScreenShare();
+          })"""
+        await henry.page.evaluate(begin, [place.gateway.http, "henry", int(room)])
+        screen = await irene.told("onRemoteStreamUpdate", videoType=7, stream="stream of 1")
+        camera = await irene.told("onRemoteStreamUpdate", videoType=2, stream="stream of 1")
+        assert screen["userId"] == camera["userId"] == "henry" and screen["videoId"] != camera["videoId"]
+        assert screen["videoId"].split("_")[0] == camera["videoId"].split("_")[0]
+        assert await irene.told("onMuteVideo") == {"userId": "henry"}
+        await henry.page.evaluate("() => trtc.stopScreenShare()")
+        await irene.told("onRemoteStreamRemove", userId="henry", videoId=screen["videoId"])
+        assert len(await irene.events("onRemoteStreamRemove")) == 1
+        await henry.page.evaluate("() => trtc.exitRoom()")
+        await irene.told("onRemoteStreamRemove", userId="henry", videoId=camera["videoId"])
+        await irene.told("onQualityReport")
+    finally:
+        await henry.tab.close()
+        await irene.tab.close()
+
+
+async def test_wrong_tickets_and_parameters_have_the_old_numbers(browser: Browser, place: Place) -> None:
+    dave = await Person.open(browser, place, "davey")
+    try:
+        await dave.start(options={"closeLocalMedia": True})
+        enter = "const api = new WebRTCAPI(argument, () => api.createRoom({ roomid: 7 }, ok, no), no);"
+        wrong = f"promised((ok, no) => {{ {enter} }})"
+        found = await dave.call(wrong, {"sdkAppId": 1400000078, "userId": "davey", "userSig": "nonsense"})
+        assert found["failed"]["errorCode"] == 70236 and found["failed"]["errorMsg"], found
+        found = await dave.call(wrong, {"sdkAppId": 1400000078, "userId": "davey"})
+        assert found["failed"]["errorCode"] == 10001, found
+        found = await dave.call("promised((ok, no) => RTC.createRoom({}, ok, no))")
+        assert found["failed"]["errorCode"] == 10001, found
+        found = await dave.call("promised((ok, no) => WebRTCRoom.enterRoom('davey', 'd', '99', ok, no))")
+        assert found["failed"]["errCode"] == 3 and found["failed"]["errMsg"], found
+        found = await dave.call("promised((ok, no) => WebRTCRoom.getRoomList(0, 20, ok, no))")
+        assert [entry["roomInfo"] for entry in found["data"]["rooms"]].count("lesson") >= 1, found
+        members = "promised((ok, no) => WebRTCRoom.get_room_members(room.roomID, ok, no))"
+        assert (await dave.call(members))["data"]["members"] == [{"userID": "davey", "nickName": "davey"}]
+        nowhere = "promised((ok, no) => (WebRTCRoom.setServer(argument), WebRTCRoom.getRoomList(0, 20, ok, no)))"
+        found = await dave.call(nowhere, "http://127.0.0.1:9")
+        assert found["failed"]["errCode"] == -1 and "get_room_list" in found["failed"]["errMsg"], found
+        signed = "promised((ok, no) => (WebRTCRoom.setUserSig('wrong'), WebRTCRoom.getLoginInfo('davey', ok, no)))"
+        await dave.call("WebRTCRoom.setServer(argument)", place.gateway.http)
+        assert (await dave.call(signed))["failed"]["errCode"] == 4001
+    finally:
+        await dave.tab.close()
+
+
+async def test_the_server_goes_and_comes_back(browser: Browser, place: Place) -> None:
+    """After the others, since it stops the server of this module."""
+    erika = await Person.open(browser, place, "erika")
+    try:
+        await erika.start(options={"closeLocalMedia": True}, entry={"role": "anchor"})
+        await place.gateway.stop()
+        closed = await erika.told("onWebSocketClose")
+        assert closed["errorCode"] == 10035 and closed["errorMsg"], closed
+        await erika.told("onWebSocketNotify", errorCode=10035)
+        await place.gateway.start()
+        await erika.told("onWebSocketReconnection", timeout=30)
+        await erika.told("onWebSocketNotify", errorCode=0)
+    finally:
+        await erika.tab.close()
+
+
+async def test_a_ticket_that_is_good_no_more_ends_the_stay(browser: Browser, place: Place) -> None:
+    """The server comes back with another secret and knows nobody: the page is told to enter again."""
+    fiona = await Person.open(browser, place, "fiona")
+    try:
+        await fiona.start(options={"closeLocalMedia": True})
+        await place.gateway.stop()
+        await fiona.told("onWebSocketClose")
+        settings = place.gateway.data / "gateway.toml"
+        settings.write_text(settings.read_text().replace("a secret of our own", "another secret"), encoding="utf-8")
+        for kept in place.gateway.data.glob("*.sqlite*"):
+            kept.unlink()
+        await place.gateway.start()
+        over = await fiona.told("onRelayTimeout", timeout=30)
+        assert over["errorCode"] == 70236 and over["errorMsg"], over
+        assert await fiona.events("onWebSocketError") == [over]
+        await fiona.told("onErrorNotify", errorCode=70236)
+        await fiona.told("onWebSocketNotify", errorCode=70236)
+    finally:
+        await fiona.tab.close()
