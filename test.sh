@@ -7,8 +7,8 @@ cd "$(dirname "$0")"
 .venv/bin/ruff check .
 .venv/bin/mypy
 .venv/bin/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
-# Without the right to real-time scheduling, which some encoders and Chromium take as root: one such thread that spins
-# starves a machine of two cores, and every test on it.
+# Without the right to real-time scheduling, which Chromium takes as root, and SVT-AV1 for its whole process: one thread
+# that spins with it starves a machine of two cores, and every test on it.
 if [ "$(id -u)" = 0 ]; then set -- setpriv --bounding-set=-sys_nice --inh-caps=-sys_nice .venv/bin/python -m pytest "$@"
 else set -- .venv/bin/python -m pytest "$@"
 fi
