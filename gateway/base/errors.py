@@ -4,7 +4,7 @@
     ├── PeerError           the other side broke a protocol: close that connection, log once
     │     RtmpError · FlvError · RtpError · SdpError · StunError · SignalingError · CodecDataError
     ├── Refused             understood, and no: reply, keep the connection
-    │     BadTicket · NotPermitted · NoSuchRoom · NoSuchStream · NoSuchMember · NameTaken · RoomFull
+    │     BadTicket · NotPermitted (Muted) · NoSuchRoom · NoSuchStream · NoSuchMember · NameTaken · RoomFull
     │     BadRequest · TooLarge · TooMany · NoCommonCodec
     └── Unavailable         not now: reply with retry advice
           Overloaded · ShuttingDown · TranscoderFailed
@@ -86,6 +86,12 @@ class BadTicket(Refused):
 
 class NotPermitted(Refused):
     name, code = "not_permitted", 1202
+
+
+class Muted(NotPermitted):
+    """A moderator took the user's words (or everybody's in the room). `retry_after_ms` stands there if it ends."""
+
+    name, code = "muted", 1212
 
 
 class NoSuchRoom(Refused):

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from gateway.base.config import MessagesConfig
-from gateway.base.errors import ShuttingDown, TooLarge, TooMany
+from gateway.base.errors import Muted, ShuttingDown, TooLarge, TooMany
 from gateway.rooms import events
 from gateway.rooms.groups import (
     CustomPosted,
@@ -37,11 +37,17 @@ class Posting:
     """Groups with a clock, and what they announced."""
 
     def __init__(self, **config: int) -> None:
-        self.groups = Groups(MessagesConfig(**config))
+        self.muted: set[str] = set()
+        self.groups = Groups(MessagesConfig(**config), self.may_post)
         self.heard: list[GroupEvent] = []
         self.groups.events.on("event", self.heard.append)
         self.now = 100.0
         self.number = 0
+
+    def may_post(self, room: object, sender: str, now: float) -> None:
+        assert now == self.now
+        if room == ROOM and sender in self.muted:
+            raise Muted("bob may not write")
 
     @property
     def now_ms(self) -> int:
@@ -65,6 +71,20 @@ class Posting:
 
     def seqs(self, wanted: Range, max_bytes: int = BIG) -> list[int]:
         return [message.seq for message in self.group.read(wanted, max_bytes).messages]
+
+
+def test_who_is_muted_posts_nothing_but_is_answered_for_what_it_posted() -> None:
+    p = Posting()
+    receipt = p.post("bob", 1)
+    p.muted.add("bob")
+    assert p.post("bob", 1) == receipt
+    with pytest.raises(Muted):
+        p.post("bob", 2)
+    with pytest.raises(Muted):
+        p.groups.post_custom(ROOM, "bob", 1, b"x", now=p.now)
+    assert p.post("alice", 2).seq == 2
+    p.muted.clear()
+    assert p.post("bob", 2).seq == 3
 
 
 def test_messages_get_one_order_and_are_announced_in_it() -> None:

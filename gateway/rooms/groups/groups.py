@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import collections
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Final
 
 from pyee import EventEmitter
@@ -62,12 +62,18 @@ MAX_IM_MEMBERS: Final = 20000
 class Groups:
     """See the module. Use it from one thread."""
 
-    def __init__(self, config: MessagesConfig | None = None) -> None:
+    def __init__(
+        self,
+        config: MessagesConfig | None = None,
+        may_post: Callable[[RoomKey, str, float], None] = lambda room, sender, now: None,
+    ) -> None:
+        """`may_post(room, sender, now)` raises Muted for whoever may not write."""
         self.events = EventEmitter()
         self.bytes = 0
         self.posted = 0
         """Messages taken so far, resends not counted; for the metrics."""
         self._config = config or MessagesConfig()
+        self._may_post = may_post
         self._groups: dict[RoomKey, Group] = {}
         self._senders: collections.OrderedDict[tuple[int, str], Sender] = collections.OrderedDict()
         self._oldest: collections.OrderedDict[tuple[int, int], Group] = collections.OrderedDict()
@@ -115,7 +121,7 @@ class Groups:
     ) -> Receipt:
         """Put a message of a member into its room's group; a resend changes nothing and is answered as before.
 
-        Raises TooMany (with the time to wait), TooLarge, ShuttingDown.
+        Raises Muted, TooMany (both with the time to wait), TooLarge, ShuttingDown.
         """
         self._check_running()
         if body.size > GROUP_BYTES:
@@ -125,6 +131,7 @@ class Groups:
         known = state.receipt(group.id, random, now)
         if known is not None:
             return known
+        self._may_post(room, sender, now)
         state.take_message(now)
         message = group.append(sender, nick, random, body, now_ms)
         receipt = Receipt(message.seq, message.time_ms)
@@ -170,8 +177,9 @@ class Groups:
         return receipt
 
     def post_custom(self, room: RoomKey, sender: str, cmd_id: int, data: bytes, *, now: float) -> int:
-        """Send a custom message to the others in the room; return its number. Raises TooMany, ShuttingDown."""
+        """Send a custom message to the others in the room; return its number. Raises Muted, TooMany, ShuttingDown."""
         self._check_running()
+        self._may_post(room, sender, now)
         seq = self._sender(room.app, sender, now).take_custom(len(data), now)
         self._announce(CustomPosted(room, Custom(sender, cmd_id, seq, data)))
         return seq
