@@ -15,6 +15,8 @@ from gateway.base.clock import Clock, monotonic, wall
 from gateway.base.errors import BadRequest, BadTicket, GatewayError, NoSuchRoom, NotPermitted
 from gateway.endpoints.entry import Entry
 from gateway.endpoints.im import answers, forms
+from gateway.endpoints.im.moderation import MODERATION
+from gateway.endpoints.im.requests import Who, app_number, group_key
 from gateway.endpoints.im.sessions import GroupKey, Session, Sessions
 from gateway.rooms import events
 from gateway.rooms.groups import DirectPosted, GroupDissolved, GroupEvent, GroupNotice, MemberQuitGroup, MessagePosted
@@ -23,7 +25,6 @@ from gateway.wire import chat
 
 log = logging.getLogger(__name__)
 
-ADMINS: Final = frozenset({"administrator", "admin"})
 MAX_KEYS: Final = 40000
 MAX_HELD: Final = 40000
 MAX_PROFILES: Final = 50000
@@ -46,17 +47,6 @@ class ImTimes:
     error_s: float = 1.0
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Who:
-    app: int
-    user_id: str
-    session: Session | None = None
-
-    @property
-    def is_admin(self) -> bool:
-        return self.session is None and self.user_id in ADMINS
-
-
 class Im:
     """All users of the old IM on this node."""
 
@@ -66,9 +56,9 @@ class Im:
         self.entry = entry
         self.times = times or ImTimes()
         self.sessions = Sessions(lambda: entry.random(24).hex())
-        self._clock = clock
+        self.clock = clock
         self._wall = wall
-        self._groups = entry.messages.groups
+        self.groups = entry.messages.groups
         self._keys: dict[str, GroupKey] = {}
         self._of_group: dict[RoomKey, set[GroupKey]] = {}
         self._profiles: dict[tuple[int, str], dict[str, str]] = {}
@@ -86,7 +76,7 @@ class Im:
         paths = ("/v4/{service}/{command}", "/v1/{service}/{command}")
         return [web.route(method, path, self._handle) for path in paths for method in ("POST", "OPTIONS")]
 
-    def _now_ms(self) -> int:
+    def now_ms(self) -> int:
         return int(self._wall() * 1000)
 
     # --- requests
@@ -118,21 +108,21 @@ class Im:
         await asyncio.sleep(self.times.error_s)
         return answers.failure(number, text)
 
-    def _who(self, request: web.Request, *, login: bool) -> _Who:
+    def _who(self, request: web.Request, *, login: bool) -> Who:
         """Return who asks: by A2Key, or by a userSig in the query. Raises BadTicket."""
         query = request.query
-        app = self.entry.tickets.app(_app(query.get("sdkappid", "")))
+        app = self.entry.tickets.app(app_number(query.get("sdkappid", "")))
         a2 = query.get("a2", "")
         if a2 and not login:
-            session = self.sessions.find(a2, self._clock())
+            session = self.sessions.find(a2, self.clock())
             if session is None or session.app != app.sdk_app_id:
                 raise BadTicket("a2: not logged in")
-            return _Who(app.sdk_app_id, session.user_id, session)
+            return Who(app.sdk_app_id, session.user_id, session)
         user_id = check_user_id(query.get("identifier", ""))
         self.entry.tickets.user(app, user_id, query.get("usersig", ""))
-        return _Who(app.sdk_app_id, user_id)
+        return Who(app.sdk_app_id, user_id)
 
-    def _call(self, service: str, command: str, who: _Who, body: Mapping[str, Any]) -> Mapping[str, object]:
+    def _call(self, service: str, command: str, who: Who, body: Mapping[str, Any]) -> Mapping[str, object]:
         match command:
             case "login":
                 return self._login(who)
@@ -151,29 +141,32 @@ class Im:
             case "create_group":
                 return self._create(who, body)
             case "apply_join_group":
-                return self._join(who, _group(who, body))
+                return self._join(who, group_key(who, body))
             case "quit_group":
-                self._quit(who, _group(who, body))
+                self._quit(who, group_key(who, body))
                 return {}
             case "destroy_group":
-                return self._destroy(who, _group(who, body))
+                return self._destroy(who, group_key(who, body))
             case "send_group_msg":
                 return self._send(who, body)
             case "sendmsg":
                 return self._send_direct(who, body)
             case "send_group_system_notification":
                 return self._notify(who, body)
+        moderation = MODERATION.get(command)
+        if service == "group_open_http_svc" and moderation is not None:
+            return moderation(self, who, body)
         if command in _STUBS or service in ("imopenstat", "recentcontact", "sns"):
             return {}
         raise BadRequest(f"{command[:64]!r} is not known here")
 
-    def _login(self, who: _Who) -> Mapping[str, object]:
+    def _login(self, who: Who) -> Mapping[str, object]:
         before = self.sessions.of(who.app, who.user_id)
-        session = self.sessions.login(who.app, who.user_id, self._clock())
+        session = self.sessions.login(who.app, who.user_id, self.clock())
         if before is not None and before.group is not None:
             self._end_key(before.group)
         for at, entry in self._fetch_kept((who.app, who.user_id)):
-            if self._clock() - at < KEPT_S:
+            if self.clock() - at < KEPT_S:
                 session.mailbox.put(entry)
         # Digits, and small enough for a number of JavaScript.
         return {"TinyId": str(144115188000000000 + int(session.a2[:8], 16)), "A2Key": session.a2}
@@ -183,7 +176,7 @@ class Im:
     def _nick(self, app: int, user_id: str) -> str:
         return self._profiles.get((app, user_id), {}).get("Tag_Profile_IM_Nick", "")
 
-    def _portraits(self, who: _Who, body: Mapping[str, Any]) -> Mapping[str, object]:
+    def _portraits(self, who: Who, body: Mapping[str, Any]) -> Mapping[str, object]:
         asked = body.get("To_Account")
         items = []
         for user_id in asked[:100] if isinstance(asked, list) else ():
@@ -193,7 +186,7 @@ class Im:
                 items.append({"To_Account": user_id, "ProfileItem": tags, "ResultCode": 0, "ResultInfo": ""})
         return {"UserProfileItem": items}
 
-    def _set_portrait(self, who: _Who, body: Mapping[str, Any]) -> Mapping[str, object]:
+    def _set_portrait(self, who: Who, body: Mapping[str, Any]) -> Mapping[str, object]:
         items = body.get("ProfileItem")
         if not isinstance(items, list):
             raise BadRequest("ProfileItem: a list is needed")
@@ -208,19 +201,19 @@ class Im:
 
     # --- groups
 
-    def _create(self, who: _Who, body: Mapping[str, Any]) -> Mapping[str, object]:
-        key = _group(who, body)
-        if key in self._groups:
+    def _create(self, who: Who, body: Mapping[str, Any]) -> Mapping[str, object]:
+        key = group_key(who, body)
+        if key in self.groups:
             raise answers.GroupTaken("the group exists", code=10025 if self._owner(key) == who.user_id else 10021)
         owner = body.get("Owner_Account") if who.is_admin else who.user_id
-        self._groups.create(key, check_user_id(owner or who.user_id), self._clock(), self._now_ms())
+        self.groups.create(key, check_user_id(owner or who.user_id), self.clock(), self.now_ms())
         return {"GroupId": key.id}
 
     def _owner(self, key: RoomKey) -> str:
         room = self.entry.directory.rooms.get(key)
-        return room.creator if room is not None else self._groups.owner(key)
+        return room.creator if room is not None else self.groups.owner(key)
 
-    def _check_may_join(self, who: _Who, key: RoomKey) -> None:
+    def _check_may_join(self, who: Who, key: RoomKey) -> None:
         """What is said in a room that needs a privateMapKey is for those who are in it."""
         room = self.entry.directory.rooms.get(key)
         if self.entry.directory.is_blocked(key, who.user_id):
@@ -231,11 +224,11 @@ class Im:
         if strict and self.entry.directory.member_in(key, who.user_id) is None:
             raise NotPermitted("the room must be entered first")
 
-    def _join(self, who: _Who, key: RoomKey) -> Mapping[str, object]:
+    def _join(self, who: Who, key: RoomKey) -> Mapping[str, object]:
         if who.session is None:
             raise NotPermitted("log in first")
         self._check_may_join(who, key)
-        self._groups.join(key, who.user_id, self._clock(), self._now_ms())
+        self.groups.join(key, who.user_id, self.clock(), self.now_ms())
         held = who.session.group
         if held is None or held.mailbox.closed or held.group != key:
             if held is not None:
@@ -247,8 +240,8 @@ class Im:
         self._of_group.setdefault(key, set()).add(held)
         return {"JoinedStatus": "JoinedSuccess", "LongPollingKey": held.key, "GroupId": key.id}
 
-    def _quit(self, who: _Who, key: RoomKey) -> None:
-        self._groups.quit(key, who.user_id, self._clock())
+    def _quit(self, who: Who, key: RoomKey) -> None:
+        self.groups.quit(key, who.user_id, self.clock())
 
     def _end_key(self, held: GroupKey, *, last_words: bool = False) -> None:
         if not last_words:
@@ -260,48 +253,48 @@ class Im:
             if not keys:
                 del self._of_group[held.group]
 
-    def _destroy(self, who: _Who, key: RoomKey) -> Mapping[str, object]:
-        if key not in self._groups:
+    def _destroy(self, who: Who, key: RoomKey) -> Mapping[str, object]:
+        if key not in self.groups:
             raise NoSuchRoom(f"no group {key.id}")
-        if not who.is_admin and self._groups.owner(key) != who.user_id:
+        if not who.is_admin and self.groups.owner(key) != who.user_id:
             raise NotPermitted("only who made the group may end it")
-        self._groups.dissolve(key, self._now_ms())
+        self.groups.dissolve(key, self.now_ms())
         return {}
 
-    def _notify(self, who: _Who, body: Mapping[str, Any]) -> Mapping[str, object]:
-        key, text = _group(who, body), body.get("Content")
+    def _notify(self, who: Who, body: Mapping[str, Any]) -> Mapping[str, object]:
+        key, text = group_key(who, body), body.get("Content")
         if not who.is_admin:
             raise NotPermitted("for the administrator only")
-        if key not in self._groups:
+        if key not in self.groups:
             raise NoSuchRoom(f"no group {key.id}")
         if not isinstance(text, str) or not chat.is_sound(text) or len(text.encode()) > chat.GROUP_BYTES:
             raise BadRequest("Content: a text is needed")
-        self._groups.notice(key, text, now_ms=self._now_ms())
+        self.groups.notice(key, text, now_ms=self.now_ms())
         return {}
 
     # --- messages
 
-    def _send(self, who: _Who, body: Mapping[str, Any]) -> Mapping[str, object]:
-        key = _group(who, body)
-        inside = self._groups.joined(who.app, who.user_id) == key
+    def _send(self, who: Who, body: Mapping[str, Any]) -> Mapping[str, object]:
+        key = group_key(who, body)
+        inside = self.groups.joined(who.app, who.user_id) == key
         if not inside and self.entry.directory.member_in(key, who.user_id) is None:
             if not who.is_admin:
                 raise NotPermitted("not in the group")
-            if key not in self._groups:
+            if key not in self.groups:
                 raise NoSuchRoom(f"no group {key.id}")
         message = chat.read_body(body.get("MsgBody"))
-        receipt = self._groups.post(
+        receipt = self.groups.post(
             key,
             who.user_id,
             self._nick(who.app, who.user_id),
             chat.read_random(body.get("Random")),
             message,
-            now=self._clock(),
-            now_ms=self._now_ms(),
+            now=self.clock(),
+            now_ms=self.now_ms(),
         )
         return {"MsgTime": receipt.time_ms // 1000, "MsgSeq": receipt.seq}
 
-    def _send_direct(self, who: _Who, body: Mapping[str, Any]) -> Mapping[str, object]:
+    def _send_direct(self, who: Who, body: Mapping[str, Any]) -> Mapping[str, object]:
         to = check_user_id(body.get("To_Account"))
         seq = body.get("MsgSeq", 0)
         if isinstance(seq, bool) or not isinstance(seq, int) or not 0 <= seq <= chat.MAX_SEQ:
@@ -310,15 +303,15 @@ class Im:
             chat.read_random(body.get("MsgRandom")),
             chat.read_body(body.get("MsgBody"), chat.DIRECT_BYTES),
         )
-        receipt = self._groups.post_direct(
+        receipt = self.groups.post_direct(
             who.app,
             who.user_id,
             self._nick(who.app, who.user_id),
             to,
             random,
             message,
-            now=self._clock(),
-            now_ms=self._now_ms(),
+            now=self.clock(),
+            now_ms=self.now_ms(),
             sender_seq=seq,
         )
         return {"MsgTime": receipt.time_ms // 1000, "MsgKey": f"{seq}_{random}_{receipt.time_ms // 1000}"}
@@ -356,7 +349,7 @@ class Im:
         """Keep a message for a user who is nowhere, until it logs in."""
         waiting = self._waiting.setdefault((app, to), collections.deque())
         self._waiting.move_to_end((app, to))
-        waiting.append((self._clock(), entry))
+        waiting.append((self.clock(), entry))
         self._waiting_size += len(entry)
         if len(waiting) > KEPT:
             self._waiting_size -= len(waiting.popleft()[1])
@@ -385,16 +378,16 @@ class Im:
             return
         # Where the room itself ends, everybody leaves as kicked, and type 5 is still to come.
         if self.entry.directory.is_blocked(event.room, event.user_id):
-            now_ms = self._now_ms()
+            now_ms = self.now_ms()
             notice = chat.Notice(chat.REMOVED, now_ms, now_ms)
             for held in [held for held in self._of_group.get(event.room, ()) if held.user_id == event.user_id]:
                 held.mailbox.put(chat.notice_entry_json(notice, event.room.id))
                 self._end_key(held, last_words=True)
-            self._groups.quit(event.room, event.user_id, self._clock())
+            self.groups.quit(event.room, event.user_id, self.clock())
 
     # --- polls
 
-    async def _poll(self, request: web.Request, who: _Who) -> web.Response:
+    async def _poll(self, request: web.Request, who: Who) -> web.Response:
         session = who.session
         if session is None:
             raise BadTicket("a2: not logged in")
@@ -422,7 +415,7 @@ class Im:
     def _touch(self, held: GroupKey) -> None:
         session = self.sessions.of(held.group.app, held.user_id)
         if session is not None and session.group is held:
-            self.sessions.find(session.a2, self._clock())
+            self.sessions.find(session.a2, self.clock())
 
     async def _take(self, request: web.Request, take: Callable[..., Any]) -> list[str]:
         hold_s = self.times.hold_s if self._held < MAX_HELD else self.times.error_s
@@ -434,14 +427,14 @@ class Im:
             self._held -= 1
 
     def _sweep(self) -> None:
-        now = self._clock()
+        now = self.clock()
         if now - self._swept < 10:
             return
         self._swept = now
         for session in self.sessions.silent(now):
             held, session.group = session.group, None
             if held is not None and not held.mailbox.closed:
-                self._groups.quit(held.group, held.user_id, now)
+                self.groups.quit(held.group, held.user_id, now)
                 self._end_key(held)
 
     # --- the signature host
@@ -451,7 +444,7 @@ class Im:
         number, text, rights = 0, "", 0
         head, inner = body.get("ReqHead"), body.get("ReqBody")
         try:
-            app = self.entry.tickets.app(_app(request.query.get("sdkappid", "")))
+            app = self.entry.tickets.app(app_number(request.query.get("sdkappid", "")))
             user_id = check_user_id(request.query.get("identifier", ""))
             group = head.get("GroupId") if isinstance(head, dict) else None
             room = RoomKey.parse(app.sdk_app_id, group if isinstance(group, int | str) else "")
@@ -466,18 +459,3 @@ class Im:
 
 def _is_there(request: web.Request) -> bool:
     return request.transport is not None and not request.transport.is_closing()
-
-
-def _app(text: str) -> int | None:
-    if not text:
-        return None
-    if not text.isascii() or not text.isdecimal() or len(text) > 10:
-        raise BadRequest("sdkappid: a number is needed")
-    return int(text)
-
-
-def _group(who: _Who, body: Mapping[str, Any]) -> RoomKey:
-    value = body.get("GroupId")
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise BadRequest("GroupId: a text is needed")
-    return RoomKey.parse(who.app, value)
