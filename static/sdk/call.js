@@ -98,6 +98,7 @@ export class Call {
     this.volumes = new Volumes({
       tell: (detail) => this.#room && emit(EVENT.AUDIO_VOLUME, detail),
       own: () => this.sources.track('audio', true),
+      up: () => this.up.connection,
       down: () => this.down.connection,
       users: () => this.remotes.sounding,
     });

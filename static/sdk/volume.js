@@ -1,7 +1,8 @@
 // @ts-check
 /**
- * Who is how loud: the own microphone by Web Audio, the others by what the browser decodes, or, where it does not say,
- * by the server's word.
+ * Who is how loud: the own microphone by Web Audio, or, where that hears nothing (it stands still until a gesture, while
+ * no loudspeaker starts, after a phone call), by what the connection sends; the others by what the browser decodes, or,
+ * where it does not say, by the server's word.
  *
  * Volumes are on the server's scale (docs/protocol.md, `speaking`): 0 at -60 dB of full scale and below, 100 at 0 dB.
  */
@@ -24,6 +25,7 @@ export class Volumes {
    * @param {{
    *   tell: (detail: {result: {userId: string, volume: number, floatVolume: number}[]}) => void,
    *   own: () => MediaStreamTrack | null,
+   *   up: () => RTCPeerConnection | null,
    *   down: () => RTCPeerConnection | null,
    *   users: () => Map<string, string[]>,
    * }} on `own`: the microphone; `users`: who sends sound, and the ids of their tracks here
@@ -57,7 +59,11 @@ export class Volumes {
   async #measure() {
     if (document.hidden && !this.#inBackground) return;
     const timer = this.#timer;
-    const levels = await this.#levels();
+    const own = this.#on.own();
+    this.#listen(own);
+    const peak = this.#peak();
+    const levels = await received(this.#on.down());
+    const ownLevel = peak || !own ? peak : await sent(this.#on.up(), own);
     if (timer !== this.#timer || !timer) return;
     const result = [];
     for (const [userId, tracks] of this.#on.users()) {
@@ -66,26 +72,9 @@ export class Volumes {
       const volume = known.length ? loudness(level) : (this.#said.get(userId) ?? 0);
       result.push({ userId, volume, floatVolume: level });
     }
-    const own = this.#on.own();
-    this.#listen(own);
-    if (own) {
-      const level = this.#peak();
-      result.push({ userId: '', volume: loudness(level), floatVolume: level });
-    }
+    if (own) result.push({ userId: '', volume: loudness(ownLevel), floatVolume: ownLevel });
     result.sort((a, b) => b.volume - a.volume);
     this.#on.tell({ result });
-  }
-
-  /** @returns {Promise<Map<string, number>>} track id → 0..1, of full scale */
-  async #levels() {
-    /** @type {Map<string, number>} */
-    const levels = new Map();
-    const report = await this.#on.down()?.getStats().catch(() => undefined);
-    report?.forEach((entry) => {
-      if (entry.type !== 'inbound-rtp' || entry.kind !== 'audio' || typeof entry.audioLevel !== 'number') return;
-      levels.set(entry.trackIdentifier, entry.audioLevel);
-    });
-    return levels;
   }
 
   /** @param {MediaStreamTrack | null} track */
@@ -111,6 +100,35 @@ export class Volumes {
     for (const sample of samples) peak = Math.max(peak, Math.abs(sample));
     return Math.min(peak, 1);
   }
+}
+
+/**
+ * @param {RTCPeerConnection | null} connection
+ * @returns {Promise<Map<string, number>>} track id → 0..1, of full scale
+ */
+async function received(connection) {
+  /** @type {Map<string, number>} */
+  const levels = new Map();
+  const report = await connection?.getStats().catch(() => undefined);
+  report?.forEach((entry) => {
+    if (entry.type !== 'inbound-rtp' || entry.kind !== 'audio' || typeof entry.audioLevel !== 'number') return;
+    levels.set(entry.trackIdentifier, entry.audioLevel);
+  });
+  return levels;
+}
+
+/**
+ * @param {RTCPeerConnection | null} connection
+ * @param {MediaStreamTrack} track
+ * @returns {Promise<number>} 0..1, of full scale; 0 where the browser does not say
+ */
+async function sent(connection, track) {
+  let level = 0;
+  const report = await connection?.getStats().catch(() => undefined);
+  report?.forEach((entry) => {
+    if (entry.type === 'media-source' && entry.trackIdentifier === track.id) level = entry.audioLevel ?? 0;
+  });
+  return Math.min(level, 1);
 }
 
 /** @param {number} level 0..1 @returns {number} 0..100 */

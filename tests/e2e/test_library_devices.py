@@ -217,6 +217,30 @@ async def test_what_a_call_tells(browser: Browser, fake: FakeGateway) -> None:
         await alice.close()
 
 
+async def test_own_volume_while_web_audio_stands_still(browser: Browser, fake: FakeGateway) -> None:
+    alice = await join(browser, fake, codecs=["VP8"])
+    try:
+        still = "AnalyserNode.prototype.getFloatTimeDomainData = (samples) => samples.fill(0)"
+        await alice.tab.page.evaluate(f"() => {{ {still}; }}")
+        await alice.send(ALICE)
+        await alice.call("trtc.enableAudioVolumeEvaluation(100)")
+
+        async def heard() -> bool:
+            events = await alice.events("audio-volume")
+            return any(one["volume"] > 40 for _, told in events for one in told["result"] if one["userId"] == "")
+
+        await until(heard, 15, lambda: f"{alice.tab.console[-8:]}")
+        await alice.call("trtc.updateLocalAudio({ mute: true })")
+
+        async def silent() -> bool:
+            last = (await alice.events("audio-volume"))[-1][1]["result"]
+            return [one["volume"] for one in last if one["userId"] == ""] == [0]
+
+        await until(silent, 15)
+    finally:
+        await alice.close()
+
+
 async def test_states_of_what_begins_to_play(browser: Browser, fake: FakeGateway) -> None:
     alice = await join(browser, fake, codecs=["VP8"])
     try:
