@@ -5,6 +5,10 @@ not 0 with `name` and `message`. The server's are `userlist` (complete, without 
 a stream is the same text for the whole stay, since a changed one restarts the player), `message`, `c2c` and `custom`
 (what people write, in the IM's own shapes), `event` (what the component raises as such) and `kicked`.
 docs/protocol.md shows every frame.
+
+A connection that names a room at its login is a member there. One that names none is its user's only such connection:
+it hears what is sent to the user, and may join one group at a time (the rooms of RoomService, whose pushers come in by
+other calls and whose viewers are no members at all).
 """
 
 from __future__ import annotations
@@ -19,9 +23,10 @@ from typing import Any, Final
 from aiohttp import hdrs, web
 
 from gateway.base.clock import Clock, monotonic
-from gateway.base.errors import BadRequest, GatewayError, NoSuchRoom, PeerError, SignalingError, TooMany
+from gateway.base.errors import BadRequest, GatewayError, NameTaken, NoSuchRoom, PeerError, SignalingError, TooMany
 from gateway.base.log import Tagged
 from gateway.endpoints.entry import Bases, Entry
+from gateway.endpoints.entry.joining import check_may_join
 from gateway.endpoints.entry.messages import Messages
 from gateway.endpoints.entry.socket import (
     CLOSE_GOING_AWAY,
@@ -34,7 +39,16 @@ from gateway.endpoints.entry.socket import (
     Socket,
 )
 from gateway.rooms import events
-from gateway.rooms.groups import CustomPosted, DirectPosted, GroupDissolved, GroupEvent, GroupNotice, MessagePosted
+from gateway.rooms.directory.directory import MAX_NICK
+from gateway.rooms.groups import (
+    CustomPosted,
+    DirectPosted,
+    GroupDissolved,
+    GroupEvent,
+    GroupNotice,
+    MemberQuitGroup,
+    MessagePosted,
+)
 from gateway.rooms.room import Member, RoomKey, check_user_id
 from gateway.wire import chat
 from gateway.wire.chat import Backlog
@@ -42,6 +56,8 @@ from gateway.wire.chat import Backlog
 LOGIN_S: Final = 5.0
 MAX_FRAME: Final = 64 * 1024
 MAX_SESSIONS: Final = 20000
+GRACE_S: Final = 15.0
+"""A user whose connection is lost stays in its group for so long, and may come back."""
 MESSAGES_PER_FRAME: Final = 20
 MAX_MESSAGES_FRAME: Final = 48 * 1024
 """Characters of a frame with old messages: phones take it in pieces."""
@@ -55,6 +71,11 @@ class Chat:
         self.clock = clock
         self.sessions: set[ImSession] = set()
         self._by_room: dict[RoomKey, set[ImSession]] = {}
+        self._users: dict[tuple[int, str], ImSession] = {}
+        """Connections without a room."""
+        self._absent: dict[tuple[RoomKey, str], asyncio.TimerHandle] = {}
+        """Users whose connection is lost, and who are still in a group."""
+        entry.messages.elsewhere.append(lambda app, user_id: (app, user_id) in self._users)
         entry.directory.events.on("event", self._on_event)
         entry.messages.events.on("event", self._on_message)
 
@@ -79,6 +100,45 @@ class Chat:
     async def aclose(self) -> None:
         self.entry.directory.events.remove_listener("event", self._on_event)
         self.entry.messages.events.remove_listener("event", self._on_message)
+        for timer in self._absent.values():
+            timer.cancel()
+
+    # --- users without a room
+
+    def check_arrival(self, app: int, user_id: str) -> None:
+        """Whether a guest may come by this name. Raises NotPermitted, NameTaken."""
+        self.entry.directory.check_guest(app, user_id)
+        older = self._users.get((app, user_id))
+        if older is not None and not older.guest:
+            raise NameTaken(f"{user_id} is present by a ticket")
+
+    def arrived(self, session: ImSession, app: int) -> None:
+        older = self._users.get((app, session.user_id))
+        self._users[(app, session.user_id)] = session
+        if older is not None:
+            older.kicked("replaced")
+
+    def is_visitor(self, session: ImSession, app: int) -> bool:
+        """Whether it is its user's connection without a room."""
+        return self._users.get((app, session.user_id)) is session
+
+    def gone(self, session: ImSession, app: int, group: RoomKey | None) -> None:
+        """The connection has ended. Its user stays in `group` for a while, unless a newer connection is there."""
+        if self._users.get((app, session.user_id)) is session:
+            del self._users[(app, session.user_id)]
+        if group is not None:
+            absent = (group, session.user_id)
+            earlier = self._absent.pop(absent, None)
+            if earlier is not None:
+                earlier.cancel()
+            self._absent[absent] = asyncio.get_running_loop().call_later(GRACE_S, self._stayed_away, absent)
+
+    def _stayed_away(self, absent: tuple[RoomKey, str]) -> None:
+        del self._absent[absent]
+        group, user_id = absent
+        now = self._users.get((group.app, user_id))
+        if now is None or now.group != group:
+            self.entry.messages.groups.quit(group, user_id, self.clock())
 
     # --- who hears what
 
@@ -99,6 +159,8 @@ class Chat:
         elif isinstance(event, events.MemberLeft):
             for session in list(self._by_room.get(event.room, ())):
                 session.member_left()
+            if event.reason == "kicked" and self.entry.directory.is_blocked(event.room, event.user_id):
+                self._removed(event.room, event.user_id)
 
     def _on_message(self, event: GroupEvent) -> None:
         """Somebody has written: the frame is made once, whoever gets it."""
@@ -111,12 +173,31 @@ class Chat:
                 others = [s for s in self._by_room.get(room, ()) if s.user_id != custom.sender]
                 if others:
                     self._tell(others, chat.custom_frame(custom))
-            case GroupNotice(room=room, message=notice) | GroupDissolved(room=room, message=notice):
+            case GroupNotice(room=room, message=notice):
                 self._tell(list(self._by_room.get(room, ())), chat.notice_frame(notice, room.id))
+            case GroupDissolved(room=room, message=notice):
+                sessions = self._by_room.get(room, set())
+                self._tell(sessions, chat.notice_frame(notice, room.id))
+                for session in [session for session in sessions if session.group == room]:
+                    session.part()
+            case MemberQuitGroup(room=room, user_id=user_id):
+                self._removed(room, user_id)
             case DirectPosted(app=app, message=direct):
-                member = self.entry.directory.member(app, direct.to)
+                member, visitor = self.entry.directory.member(app, direct.to), self._users.get((app, direct.to))
                 if member is not None and isinstance(member.session, ImSession):
                     self._tell([member.session], chat.direct_frame(direct))
+                if visitor is not None:
+                    self._tell([visitor], chat.direct_frame(direct))
+
+    def _removed(self, room: RoomKey, user_id: str) -> None:
+        """A user without a room is no longer in its group, and has not asked for that."""
+        session = self._users.get((room.app, user_id))
+        if session is None or session.group != room:
+            return
+        session.part()
+        if self.entry.directory.is_blocked(room, user_id):
+            now_ms = self.entry.messages.now_ms()
+            session.socket.send(chat.notice_frame(chat.Notice(chat.REMOVED, now_ms, now_ms), room.id))
 
     @staticmethod
     def _tell(sessions: Iterable[ImSession], text: str) -> None:
@@ -125,7 +206,10 @@ class Chat:
 
 
 class ImSession:
-    """One connection. With a room it is its member's control session, beside the REST calls."""
+    """One connection. With a room it is its member's control session, beside the REST calls.
+
+    Without, it may be in `group`: never both.
+    """
 
     def __init__(self, hub: Chat, bases: Bases) -> None:
         self._chat = hub
@@ -134,6 +218,10 @@ class ImSession:
         self.socket = Socket("im", max_frame=MAX_FRAME, clock=hub.clock)
         self._rate = RateLimit(60.0, 120, hub.clock)
         self.user_id = ""
+        self.guest = False
+        self.group: RoomKey | None = None
+        self._app = 0
+        self._nick = ""
         self._member: Member | None = None
         self._messages: Messages = hub.entry.messages
         self._backlog: Backlog | None = None
@@ -172,14 +260,18 @@ class ImSession:
             return
         head = {"re": request, "code": 0}
         if isinstance(answer, Backlog):
-            assert self._member is not None
-            self.socket.send(chat.entries_json(answer, self._member.key.id, head))
+            room = self._room()
+            assert room is not None
+            self.socket.send(chat.entries_json(answer, room.id, head))
             return
         self._send({**head, **answer})
         if frame["cmd"] == "logout":
             self.socket.close(CLOSE_LEFT, "left")
         elif frame["cmd"] == "login":
             self._welcome()
+        elif frame["cmd"] == "join" and self.group is not None and self._backlog is not None:
+            self._send_backlog(self._backlog, self.group.id)
+            self._backlog = None
 
     def _command(self, command: str, frame: Mapping[str, Any]) -> dict[str, object] | Backlog:
         if not self.user_id and command != "login":
@@ -194,53 +286,102 @@ class ImSession:
             case "logout":
                 return self._logout()
             case "send":
-                return self._say(self._present(), frame)
+                return self._say(frame)
             case "history":
-                return self._messages.history(self._present(), chat.read_range(frame))
+                wanted = chat.read_range(frame)
+                if self.group is not None:
+                    return self._messages.group_history(self.group, self.user_id, wanted)
+                return self._messages.history(self._present(), wanted)
             case "custom":
                 return {"seq": self._messages.post_custom(self._present(), *chat.read_custom(frame))}
-        raise BadRequest(f"cmd: {command!r} is unknown; known here: login, ping, logout, send, history, custom")
+            case "join":
+                return self._join(frame)
+            case "quit":
+                return self._quit(frame)
+        known = "login, ping, logout, send, history, custom, join, quit"
+        raise BadRequest(f"cmd: {command!r} is unknown; known here: {known}")
 
     def _present(self) -> Member:
         if self._member is None:
             raise BadRequest("cmd: this connection is in no room")
         return self._member
 
-    def _say(self, member: Member, frame: Mapping[str, Any]) -> dict[str, object]:
+    def _room(self) -> RoomKey | None:
+        """The room or group whose messages this connection hears."""
+        return self.group if self._member is None else self._member.key
+
+    def _say(self, frame: Mapping[str, Any]) -> dict[str, object]:
         random = chat.read_random(frame.get("random"))
         body = frame["body"] if "body" in frame else frame.get("MsgBody")
-        to = _text(frame, "to")
+        to, visitor = _text(frame, "to"), self._chat.is_visitor(self, self._app)
         if to:
-            message = chat.read_body(body, chat.DIRECT_BYTES)
-            receipt = self._messages.post_direct(member, check_user_id(to), random, message)
+            message, to = chat.read_body(body, chat.DIRECT_BYTES), check_user_id(to)
+            if visitor:
+                receipt = self._messages.post_direct_as(self._app, self.user_id, self._nick, to, random, message)
+            else:
+                receipt = self._messages.post_direct(self._present(), to, random, message)
+        elif self.group is not None:
+            receipt = self._messages.post_to_group(self.group, self.user_id, self._nick, random, chat.read_body(body))
         else:
-            receipt = self._messages.post(member, random, chat.read_body(body))
+            receipt = self._messages.post(self._present(), random, chat.read_body(body))
         return {"seq": receipt.seq, "time": receipt.time_ms}
+
+    def _join(self, frame: Mapping[str, Any]) -> dict[str, object]:
+        """Hear a group without being in its room. With a position all since then comes, else only what is new."""
+        if not self._chat.is_visitor(self, self._app):
+            raise BadRequest("cmd: a connection that logged in with a room has the group of that room")
+        value = frame.get("groupID")
+        key = RoomKey.parse(self._app, value if isinstance(value, str | int) else "")
+        position, groups = _position(frame), self._messages.groups
+        check_may_join(self._entry, key, self.user_id)
+        if key not in groups:
+            raise NoSuchRoom(f"there is no group {key.id}")
+        self.part()
+        groups.join(key, self.user_id, self._chat.clock(), self._messages.now_ms())
+        self.group = key
+        self._chat.joined(self, key)
+        self._backlog = self._messages.missed_in_group(key, self.user_id, position)
+        where = {"epoch": self._backlog.epoch, "seq": self._backlog.seq, "first": self._backlog.first}
+        return {"groupID": key.id, "JoinedStatus": "JoinedSuccess", **where}
+
+    def _quit(self, frame: Mapping[str, Any]) -> dict[str, object]:
+        """Quitting a group that one is not in is no error: it may have ended just now."""
+        group = self.group
+        if group is not None and _text(frame, "groupID") in ("", group.id):
+            self.part()
+            self._messages.groups.quit(group, self.user_id, self._chat.clock())
+        return {}
+
+    def part(self) -> None:
+        """Hear no more of the group."""
+        group, self.group = self.group, None
+        if group is not None:
+            self._chat.parted(self, group)
 
     def _login(self, frame: Mapping[str, Any]) -> dict[str, object]:
         if self.user_id:
             raise BadRequest("cmd: this connection has logged in")
         user_id = check_user_id(_text(frame, "userID"))
         user_sig, map_key = _text(frame, "userSig"), _text(frame, "privateMapKey")
-        position = None
-        if frame.get("lastSeq") is not None:
-            # Without an epoch nobody can say what the number counts: then the newest come.
-            epoch = frame.get("epoch")
-            position = chat.read_position(0 if epoch is None else epoch, frame["lastSeq"])
-        nick = _text(frame, "nickName")
+        position, nick = _position(frame), _text(frame, "nickName")
+        if len(nick) > MAX_NICK:
+            raise BadRequest(f"nickName may have {MAX_NICK} characters")
         tickets = self._entry.tickets
         app = tickets.app(_app(frame))
-        room_id = frame.get("roomID")
+        room_id, self.guest = frame.get("roomID"), tickets.is_guest_ticket(user_sig)
         if room_id is None or room_id == "":
             tickets.user(app, user_id, user_sig)
+            if self.guest:
+                self._chat.check_arrival(app.sdk_app_id, user_id)
         else:
             key = RoomKey.parse(app.sdk_app_id, room_id)
             privileges = tickets.room(app, user_id, key, user_sig, map_key)
-            guest = tickets.is_guest_ticket(user_sig)
-            self._member = self._entry.enter(key, user_id, privileges, nick=nick, session=self, guest=guest)
+            self._member = self._entry.enter(key, user_id, privileges, nick=nick, session=self, guest=self.guest)
             self._chat.joined(self, key)
             self._backlog = self._messages.missed(self._member, position)
-        self.user_id = user_id
+        self.user_id, self._app, self._nick = user_id, app.sdk_app_id, nick
+        if self._member is None:
+            self._chat.arrived(self, app.sdk_app_id)
         self._log = Tagged(logging.getLogger(__name__), f"room {room_id or '-'}", user_id, "im")
         self._log.info("logged in")
         backlog = self._backlog
@@ -278,7 +419,7 @@ class ImSession:
         if member is not None:
             self._chat.parted(self, member.key)
             self._entry.leave(member, "left")
-        return {}
+        return self._quit({})
 
     # --- what the member is told
 
@@ -327,6 +468,9 @@ class ImSession:
             self._chat.parted(self, member.key)
             self._entry.directory.detach(member, self, self._chat.clock())
         if self.user_id:
+            group = self.group
+            self.part()
+            self._chat.gone(self, self._app, group)
             self._log.info("closed: %s", self.socket.close_reason)
 
     def _answer(self, request: int | str | None, error: GatewayError) -> None:
@@ -363,6 +507,15 @@ def _text(frame: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str) or any("\ud800" <= letter <= "\udfff" for letter in value):
         raise BadRequest(f"{name}: a text is needed")
     return value
+
+
+def _position(frame: Mapping[str, Any]) -> chat.Position | None:
+    """Read how far the client has read. Raises BadRequest."""
+    if frame.get("lastSeq") is None:
+        return None
+    # Without an epoch nobody can say what the number counts: then it is none that we know.
+    epoch = frame.get("epoch")
+    return chat.read_position(0 if epoch is None else epoch, frame["lastSeq"])
 
 
 def _app(frame: Mapping[str, Any]) -> int | None:

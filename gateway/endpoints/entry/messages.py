@@ -18,7 +18,7 @@ from gateway.media.view import StreamView, view
 from gateway.rooms.directory import Directory
 from gateway.rooms.groups import Groups, Receipt
 from gateway.rooms.privileges import Privilege
-from gateway.rooms.room import Member, StreamKind
+from gateway.rooms.room import Member, RoomKey, StreamKind
 from gateway.wire.chat import Backlog, Body, Position, Range
 
 NEWEST: Final = 50
@@ -46,8 +46,8 @@ class Messages:
         self._streams = streams
         self._clock = clock
         self._wall = wall
-        self.is_elsewhere: Callable[[int, str], bool] = lambda app, user_id: False
-        """Whether a user (app, id) can be told without a session in a room: the old IM says so."""
+        self.elsewhere: list[Callable[[int, str], bool]] = []
+        """Faces that can tell a user (app, id) something without a session in a room: each says whether it can now."""
         directory.events.on("event", groups.on_room_event)
 
     @property
@@ -55,7 +55,7 @@ class Messages:
         """`events.on("event", listener)`: the listener gets each GroupEvent; it must not raise, block or call back."""
         return self.groups.events
 
-    def _now_ms(self) -> int:
+    def now_ms(self) -> int:
         return int(self._wall() * 1000)
 
     def _check_present(self, member: Member) -> None:
@@ -67,7 +67,7 @@ class Messages:
         """Say something to the room. Raises TooMany, TooLarge, ShuttingDown, NoSuchMember (it has left)."""
         self._check_present(member)
         return self.groups.post(
-            member.key, member.user_id, member.nick, random, body, now=self._clock(), now_ms=self._now_ms()
+            member.key, member.user_id, member.nick, random, body, now=self._clock(), now_ms=self.now_ms()
         )
 
     def post_direct(self, member: Member, to: str, random: int, body: Body) -> Receipt:
@@ -76,20 +76,28 @@ class Messages:
         It must have a connection now: messages for those who are away are not kept.
         """
         self._check_present(member)
-        other = self._directory.member(member.key.app, to)
+        return self.post_direct_as(member.key.app, member.user_id, member.nick, to, random, body)
+
+    def post_direct_as(self, app: int, sender: str, nick: str, to: str, random: int, body: Body) -> Receipt:
+        """The same for a user whose login has been checked, and who may be in no room."""
+        other = self._directory.member(app, to)
         present = other is not None and other.session is not None
-        if not present and not self.is_elsewhere(member.key.app, to):
+        if not present and not self.is_elsewhere(app, to):
             raise NoSuchMember(f"{to} is not there")
-        return self.groups.post_direct(
-            member.key.app,
-            member.user_id,
-            member.nick,
-            to,
-            random,
-            body,
-            now=self._clock(),
-            now_ms=self._now_ms(),
-        )
+        return self.groups.post_direct(app, sender, nick, to, random, body, now=self._clock(), now_ms=self.now_ms())
+
+    def is_elsewhere(self, app: int, user_id: str) -> bool:
+        """Whether a user can be told something now without a session in a room."""
+        return any(can_tell(app, user_id) for can_tell in self.elsewhere)
+
+    def post_to_group(self, key: RoomKey, sender: str, nick: str, random: int, body: Body) -> Receipt:
+        """Say something to a group that the user has joined without being in its room. Raises as `post`."""
+        self._check_joined(key, sender)
+        return self.groups.post(key, sender, nick, random, body, now=self._clock(), now_ms=self.now_ms())
+
+    def _check_joined(self, key: RoomKey, user_id: str) -> None:
+        if self.groups.joined(key.app, user_id) != key:
+            raise NoSuchMember(f"{user_id} is not in the group")
 
     def post_custom(self, member: Member, cmd_id: int, data: bytes) -> int:
         """Send a custom message to the others; return its number. Raises NotPermitted, TooMany, ShuttingDown."""
@@ -101,13 +109,23 @@ class Messages:
     def history(self, member: Member, wanted: Range, max_bytes: int = MAX_BYTES) -> Backlog:
         """Return messages of the member's room, at most `max_bytes` of them (but one at least)."""
         self._check_present(member)
-        return self.groups.group(member.key, self._now_ms()).read(wanted, max_bytes)
+        return self.groups.group(member.key, self.now_ms()).read(wanted, max_bytes)
 
     def missed(self, member: Member, position: Position | None, *, newest: int = NEWEST) -> Backlog:
         """Return what a member gets that comes: all after `position`, else the `newest`."""
         self._check_present(member)
-        group = self.groups.group(member.key, self._now_ms())
+        group = self.groups.group(member.key, self.now_ms())
         return group.missed(position, newest, MOST_MISSED, MAX_BYTES)
+
+    def group_history(self, key: RoomKey, user_id: str, wanted: Range, max_bytes: int = MAX_BYTES) -> Backlog:
+        """Return messages of a group that the user has joined."""
+        self._check_joined(key, user_id)
+        return self.groups.group(key, self.now_ms()).read(wanted, max_bytes)
+
+    def missed_in_group(self, key: RoomKey, user_id: str, position: Position | None) -> Backlog:
+        """Return what one gets that joins a group: all after `position`, else nothing, as in the old IM."""
+        self._check_joined(key, user_id)
+        return self.groups.group(key, self.now_ms()).missed(position, 0, MOST_MISSED, MAX_BYTES)
 
     def inspect(self, member: Member, user_id: str, kind: StreamKind) -> tuple[str | None, StreamView]:
         """Return the transport of somebody's stream in the member's room, and what the server does with it.

@@ -14,6 +14,7 @@ from aiohttp import web
 from gateway.base.clock import Clock, monotonic, wall
 from gateway.base.errors import BadRequest, BadTicket, GatewayError, NoSuchRoom, NotPermitted
 from gateway.endpoints.entry import Entry
+from gateway.endpoints.entry.joining import check_may_join
 from gateway.endpoints.im import answers, forms
 from gateway.endpoints.im.moderation import MODERATION
 from gateway.endpoints.im.requests import Who, app_number, group_key
@@ -68,7 +69,7 @@ class Im:
         self._waiting = collections.OrderedDict()
         """What was sent to users who are away, and when; until they log in."""
         self._waiting_size = 0
-        entry.messages.is_elsewhere = lambda app, user_id: self.sessions.of(app, user_id) is not None
+        entry.messages.elsewhere.append(lambda app, user_id: self.sessions.of(app, user_id) is not None)
         entry.messages.events.on("event", self._on_event)
         entry.directory.events.on("event", self._on_room_event)
 
@@ -213,21 +214,10 @@ class Im:
         room = self.entry.directory.rooms.get(key)
         return room.creator if room is not None else self.groups.owner(key)
 
-    def _check_may_join(self, who: Who, key: RoomKey) -> None:
-        """What is said in a room that needs a privateMapKey is for those who are in it."""
-        room = self.entry.directory.rooms.get(key)
-        if self.entry.directory.is_blocked(key, who.user_id):
-            raise NotPermitted("not allowed into this group")
-        if room is None or room.policy.kind in forms.ROOM_SERVICE:
-            return
-        strict = self.entry.tickets.app(who.app).private_map_key == "required"
-        if strict and self.entry.directory.member_in(key, who.user_id) is None:
-            raise NotPermitted("the room must be entered first")
-
     def _join(self, who: Who, key: RoomKey) -> Mapping[str, object]:
         if who.session is None:
             raise NotPermitted("log in first")
-        self._check_may_join(who, key)
+        check_may_join(self.entry, key, who.user_id)
         self.groups.join(key, who.user_id, self.clock(), self.now_ms())
         held = who.session.group
         if held is None or held.mailbox.closed or held.group != key:
@@ -340,7 +330,8 @@ class Im:
                 session, entry = self.sessions.of(app, direct.to), chat.direct_entry_json(direct)
                 member = self.entry.directory.member(app, direct.to)
                 if session is None:
-                    if member is None or member.session is None:
+                    reached = self.entry.messages.is_elsewhere(app, direct.to)
+                    if not reached and (member is None or member.session is None):
                         self._keep(app, direct.to, entry)
                 elif self._reads_anything(session) or forms.is_one_json(direct.body):
                     session.mailbox.put(entry)
