@@ -33,6 +33,7 @@ from gateway.endpoints.chat import Chat
 from gateway.endpoints.cors import Access
 from gateway.endpoints.entry import Entry, IceServers, Ports, Tickets, Urls
 from gateway.endpoints.entry.links import WebRtc
+from gateway.endpoints.entry.open_rooms import OpenRooms
 from gateway.endpoints.http_flv import HttpFlv
 from gateway.endpoints.im import Im
 from gateway.endpoints.metrics import Metrics
@@ -51,7 +52,7 @@ from gateway.rooms.groups import Groups
 from gateway.rooms.room import RoomKey, StreamKind, check_user_id, policies
 from gateway.rooms.tickets import mapkey, urlsig, usersig
 from gateway.services.keys import Apps, load_apps
-from gateway.services.store import GuestTickets, Store, allocate_stream_id
+from gateway.services.store import GuestTickets, OpenRoomChanges, Store, allocate_stream_id
 from gateway.services.tls import ServerTls, self_signed
 
 log = logging.getLogger(__name__)
@@ -102,6 +103,10 @@ class Gateway:
         store.restore(self.directory, kinds, self.groups)
         guests = GuestTickets(store)
         known_guests = guests.load()
+        opened = OpenRoomChanges(store)
+        open_rooms = OpenRooms(
+            self.apps, config.app, member=self.directory.member_in, changes=opened.load(), remember=opened.remember
+        )
         store.start()
 
         pool = CodecPool(config.bridge.threads)
@@ -142,6 +147,7 @@ class Gateway:
             wall,
             guests=known_guests,
             remember=lambda digest, end: guests.remember(digest, end, wall()),
+            open_rooms=open_rooms,
         )
         self.entry = Entry(
             tickets=tickets,

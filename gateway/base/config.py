@@ -166,6 +166,8 @@ class AppConfig:
     rtcplay_key: str = ""
     play_key: str = ""
     private_map_key: Literal["required", "optional"] = "required"
+    open_rooms: tuple[str, ...] = ()
+    open_to_members: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -346,6 +348,9 @@ def _validate(config: Config) -> None:
             raise ConfigError(f"{where}: sdk_app_id and bizid must be unique")
         if not app.bizid.isdecimal():
             raise ConfigError(f"{where}.bizid = {app.bizid!r}; must be digits, as in 8888")
+        for room in app.open_rooms:
+            if not re.fullmatch(r"[\x20-\x7e]{1,64}", room):
+                raise ConfigError(f"{where}.open_rooms: {room!r} is not a room (1 to 64 printable ASCII characters)")
         seen_ids.add(app.sdk_app_id)
         seen_biz.add(app.bizid)
     if config.default_app and config.app and config.default_app not in seen_ids:

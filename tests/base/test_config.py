@@ -77,6 +77,7 @@ def test_environment_beats_the_file(tmp_path: Path) -> None:
         ("[[app]]\nsdk_app_id = 0\nbizid = '1'", "app[0].sdk_app_id"),
         ("[[app]]\nsdk_app_id = 5\nbizid = 'x'", "must be digits"),
         ("[[app]]\nsdk_app_id = 5\nbizid = '1'\n[[app]]\nsdk_app_id = 6\nbizid = '1'", "must be unique"),
+        ("[[app]]\nsdk_app_id = 5\nbizid = '1'\nopen_rooms = ['1', 'Raum ä']", "app[0].open_rooms: 'Raum ä'"),
         ("default_app = 7\n[[app]]\nsdk_app_id = 5\nbizid = '1'", "default_app = 7"),
         ("= 3", "not valid TOML"),
     ],

@@ -12,6 +12,7 @@ from typing import Final
 
 from gateway.base.clock import Clock
 from gateway.base.errors import BadTicket
+from gateway.endpoints.entry.open_rooms import OpenRooms
 from gateway.rooms.privileges import Privilege
 from gateway.rooms.room import RoomKey
 from gateway.rooms.tickets import mapkey, token, urlsig, usersig
@@ -36,8 +37,10 @@ class Tickets:
         *,
         guests: Mapping[bytes, float] | None = None,
         remember: Callable[[bytes, float], None] = lambda digest, end: None,
+        open_rooms: OpenRooms | None = None,
     ) -> None:
         self.apps = apps
+        self.open_rooms = OpenRooms(apps) if open_rooms is None else open_rooms
         self.default = apps[default_app]
         self._by_bizid = {app.bizid: app for app in apps.values() if app.bizid}
         self._max_url_lifetime_s = max_url_lifetime_s
@@ -69,9 +72,8 @@ class Tickets:
     def room(self, app: AppKeys, user_id: str, room: RoomKey, user_sig: str, private_map_key: str) -> Privilege:
         """Verify what signaling, `/im` and /push need to enter `room`; return the rights. Raises BadTicket."""
         self.user(app, user_id, user_sig)
-        if not private_map_key and app.private_map_key == "optional":
-            return Privilege.ALL
-        return self.map_key(app, user_id, room, private_map_key)
+        open_to = None if private_map_key else self.open_rooms.rights(room, user_id)
+        return self.map_key(app, user_id, room, private_map_key) if open_to is None else open_to
 
     def map_key(self, app: AppKeys, user_id: str, room: RoomKey, private_map_key: str) -> Privilege:
         """Verify a privateMapKey that comes alone (WHIP, WHEP), or after its userSig. Raises BadTicket."""

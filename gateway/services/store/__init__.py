@@ -1,6 +1,7 @@
-"""The SQLite file in the data directory: store.py writes, file.py opens, rows.py translates; guests.py has a table."""
+"""The SQLite file of the data directory: store.py writes, file.py opens, rows.py translates; others have one table."""
 
 from gateway.services.store.guests import GuestTickets
+from gateway.services.store.open_rooms import OpenRoomChanges
 from gateway.services.store.store import FILE, FLUSH_S, Store, allocate_stream_id
 
-__all__ = ["FILE", "FLUSH_S", "GuestTickets", "Store", "allocate_stream_id"]
+__all__ = ["FILE", "FLUSH_S", "GuestTickets", "OpenRoomChanges", "Store", "allocate_stream_id"]

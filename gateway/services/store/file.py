@@ -66,6 +66,13 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     ALTER TABLE members ADD COLUMN avatar TEXT NOT NULL DEFAULT '';
     ALTER TABLE members ADD COLUMN pusher INTEGER NOT NULL DEFAULT 0;
     """,
+    # rooms that were opened to userSigs, or closed again, while a server ran
+    """
+    CREATE TABLE open_rooms (
+        app INTEGER NOT NULL, room TEXT NOT NULL, text INTEGER NOT NULL, open INTEGER NOT NULL,
+        PRIMARY KEY (app, room, text)
+    ) WITHOUT ROWID;
+    """,
 )
 """Step n leads from schema n to n+1 and is never changed once released. Append; each runs in one transaction."""
 
