@@ -69,7 +69,7 @@ class Server:
                     tag.body,
                     s.OUT_CHUNK_SIZE,
                 )
-                session._out.data += data
+                session._link.send_raw(data)
             if self.end_after_tags:
                 session.end_play(event.stream_id)
         if self.on_accept is not None and not isinstance(event, s.ConnectRequested):

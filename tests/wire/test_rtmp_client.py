@@ -11,6 +11,7 @@ import pytest
 from gateway.base.errors import RtmpError
 from gateway.wire.rtmp import client as c
 from gateway.wire.rtmp import session as s
+from gateway.wire.rtmp.chunks import write_message
 from gateway.wire.rtmp.client import ClientSession, ClientState, Purpose, RtmpUrl
 
 URL = RtmpUrl.parse("rtmp://gw.example.com/live/8888_1001_phone?txSecret=abc&txTime=6740A1B2")
@@ -94,10 +95,8 @@ def test_play(step: int) -> None:
     pair.settle()
     assert pair.client_events == [c.Connected(), c.Began("NetStream.Play.Start")]
     request = next(event for event in pair.server_events if isinstance(event, s.PlayRequested))
-    from gateway.wire.rtmp.chunks import write_message
-
     body = b"\x17\x01" + bytes(5000)
-    pair.server._out.data += write_message(6, 9, request.stream_id, 40, body, s.OUT_CHUNK_SIZE)
+    pair.server._link.send_raw(write_message(6, 9, request.stream_id, 40, body, s.OUT_CHUNK_SIZE))
     pair.server.ping(5)
     pair.settle()
     assert pair.got() == [("VideoReceived", 40, body)]
@@ -121,6 +120,14 @@ def test_refusals_carry_their_reason(purpose: Purpose, what: type) -> None:
         assert pair.client.state is ClientState.RUNNING
 
 
+def test_a_server_cannot_make_a_publisher_hold_much() -> None:
+    """The head of a message says how long it will be: a publisher is told nothing of more than 64 KiB."""
+    pair = Pair(Purpose.PUBLISH)
+    pair.settle()
+    with pytest.raises(RtmpError):
+        list(pair.client.receive_data(write_message(3, 20, 0, 0, bytes(70000), s.OUT_CHUNK_SIZE)[:100]))
+
+
 def test_a_publisher_that_is_replaced_is_told() -> None:
     pair = Pair(Purpose.PUBLISH)
     pair.settle()
@@ -140,10 +147,8 @@ def test_a_server_that_closes_says_so() -> None:
 def test_bytes_are_acknowledged() -> None:
     pair = Pair(Purpose.PLAY)
     pair.settle()
-    from gateway.wire.rtmp.chunks import write_message
-
     for number in range(30):
-        pair.server._out.data += write_message(6, 9, 1, number, bytes(50000), s.OUT_CHUNK_SIZE)
+        pair.server._link.send_raw(write_message(6, 9, 1, number, bytes(50000), s.OUT_CHUNK_SIZE))
     list(pair.client.receive_data(pair.server.data_to_send()))
     assert len(pair.client.data_to_send()) == 16
 

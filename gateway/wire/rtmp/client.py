@@ -21,17 +21,15 @@ from urllib.parse import unquote, urlsplit
 from gateway.base.errors import RtmpError
 from gateway.wire.rtmp import amf0
 from gateway.wire.rtmp import messages as m
-from gateway.wire.rtmp.chunks import ChunkReader, Message, write_message
-from gateway.wire.rtmp.handshake import PACKET_SIZE, VERSION
+from gateway.wire.rtmp.chunks import Message
+from gateway.wire.rtmp.handshake import ClientHandshake
+from gateway.wire.rtmp.link import WINDOW, ChunkLink
 from gateway.wire.rtmp.session import AudioReceived, MetadataReceived, VideoReceived
 
 DEFAULT_PORT: Final = 1935
 OUT_CHUNK_SIZE: Final = 4096
 """What we write: large enough for a picture of a phone in a few chunks, small enough for any server."""
-WINDOW: Final = 2500000
-MIN_WINDOW: Final = 4096
 MAX_COMMANDS: Final = 10000
-_DEFAULT_CHUNK_SIZE: Final = 128
 _CONNECT, _CREATE = 1.0, 4.0
 _FLASH_VERSION: Final = "LNX 9,0,124,2"
 
@@ -130,7 +128,10 @@ _ENDS: Final = frozenset(
 
 
 class ClientSession:
-    """One connection that publishes or plays `url`. `random(n)` gives n random bytes for the handshake."""
+    """One connection that publishes or plays `url`. `random(n)` gives n random bytes for the handshake.
+
+    `max_message`: bytes of the largest message that a player takes. To a publisher a server has little to say.
+    """
 
     def __init__(
         self, url: RtmpUrl, purpose: Purpose, random: Callable[[int], bytes], *, max_message: int = 8 << 20
@@ -139,53 +140,34 @@ class ClientSession:
         self.purpose = purpose
         self.state = ClientState.HANDSHAKE
         self.ignored_messages = 0
-        self._reader = ChunkReader(max_message=max_message)
-        self._head = bytearray()
-        self._greeted = False
-        self._out = bytearray(bytes((VERSION,)) + bytes(8) + random(PACKET_SIZE - 8))
-        self._chunk_size = _DEFAULT_CHUNK_SIZE
+        self._handshake = ClientHandshake(random)
+        self._link = ChunkLink(max_message=m.MAX_SCRIPT if purpose is Purpose.PUBLISH else max_message)
+        self._link.send_raw(self._handshake.hello)
         self._stream_id = 0
         self._commands = 0
-        self._window = WINDOW
-        self._received = self._told = 0
 
     # --- bytes
 
     def receive_data(self, data: bytes) -> Iterator[ClientEvent]:
         """Take bytes; give the events in them. Iterate to the end. Raises RtmpError: then close the connection."""
-        self._received += len(data)
+        self._link.count(len(data))
         if self.state is ClientState.HANDSHAKE:
-            data = self._handshake(data)
-            if self.state is ClientState.HANDSHAKE:
+            answer = self._handshake.receive(data)
+            if answer:
+                self._link.send_raw(answer)
+                self._connect()
+            if not self._handshake.done:
                 return
-        self._reader.feed(data)
-        while self.state is not ClientState.CLOSED and (message := self._reader.next_message()) is not None:
+            self.state = ClientState.CONNECTING
+            data = self._handshake.rest
+        for message in self._link.messages(data):
+            if self.state is ClientState.CLOSED:
+                return
             yield from self._message(message)
-        if self._received - self._told >= self._window // 2:
-            self._told = self._received
-            self._control(m.ACKNOWLEDGEMENT, m.uint32(self._received))
 
     def data_to_send(self) -> bytes:
         """Return what is to be written now, and forget it."""
-        data = bytes(self._out)
-        self._out.clear()
-        return data
-
-    def _handshake(self, data: bytes) -> bytes:
-        """Read S0 S1 S2; return what came behind them."""
-        self._head += data
-        if self._head and self._head[0] != VERSION:
-            raise RtmpError(f"handshake version {self._head[0]}, only {VERSION} is spoken here")
-        if not self._greeted and len(self._head) >= 1 + PACKET_SIZE:
-            self._greeted = True
-            self._out += self._head[1 : 1 + PACKET_SIZE]  # C2 is S1
-            self._connect()
-        if len(self._head) < 1 + 2 * PACKET_SIZE:
-            return b""
-        self.state = ClientState.CONNECTING
-        rest = bytes(self._head[1 + 2 * PACKET_SIZE :])
-        self._head.clear()
-        return rest
+        return self._link.data_to_send()
 
     def _connect(self) -> None:
         # Before the chunk size is changed: a connect in chunks of 128 bytes is what every server has seen.
@@ -195,7 +177,7 @@ class ClientSession:
         properties |= {"flashVer": _FLASH_VERSION, "tcUrl": self.url.tc_url}
         if self.purpose is Purpose.PLAY:
             properties |= {"fpad": False, "capabilities": 15.0, "audioCodecs": 4071.0, "videoCodecs": 252.0}
-        self._command(0, m.command("connect", _CONNECT, properties))
+        self._command(m.command("connect", _CONNECT, properties))
 
     # --- messages
 
@@ -218,19 +200,8 @@ class ClientSession:
                 if self.state is ClientState.RUNNING and len(values) >= 2 and values[0] == "onMetaData":
                     if isinstance(values[1], dict):
                         yield MetadataReceived(values[1])
-            case m.AGGREGATE:
-                for part in m.parse_aggregate(message):
-                    if part.type in (m.AUDIO, m.VIDEO, m.DATA, m.DATA_AMF3):
-                        yield from self._message(part)
-            case m.USER_CONTROL:
-                event, data = m.parse_user_control(message.body)
-                if event == m.PING_REQUEST:
-                    self._control(m.USER_CONTROL, m.PING_RESPONSE.to_bytes(2, "big") + data[:4])
-            case m.WINDOW_ACK_SIZE:
-                if len(message.body) >= 4:
-                    self._window = max(MIN_WINDOW, int.from_bytes(message.body[:4], "big"))
             case m.SET_PEER_BANDWIDTH:
-                self._control(m.WINDOW_ACK_SIZE, m.uint32(WINDOW))
+                self._link.control(m.WINDOW_ACK_SIZE, m.uint32(WINDOW))
             case _:
                 self.ignored_messages += 1
 
@@ -274,19 +245,19 @@ class ClientSession:
         return Refused(str(fields.get("code", ""))[:200], str(fields.get("description", ""))[:500])
 
     def _open(self) -> None:
-        self._control(m.SET_CHUNK_SIZE, m.uint32(OUT_CHUNK_SIZE))
-        self._chunk_size = OUT_CHUNK_SIZE
+        self._link.control(m.SET_CHUNK_SIZE, m.uint32(OUT_CHUNK_SIZE))
+        self._link.chunk_size = OUT_CHUNK_SIZE
         if self.purpose is Purpose.PUBLISH:
-            self._command(0, m.command("releaseStream", 2, None, self.url.name))
-            self._command(0, m.command("FCPublish", 3, None, self.url.name))
-        self._command(0, m.command("createStream", _CREATE, None))
+            self._command(m.command("releaseStream", 2, None, self.url.name))
+            self._command(m.command("FCPublish", 3, None, self.url.name))
+        self._command(m.command("createStream", _CREATE, None))
 
     def _begin(self) -> None:
         if self.purpose is Purpose.PUBLISH:
-            self._command(self._stream_id, m.command("publish", 5, None, self.url.name, "live"))
+            self._command(m.command("publish", 5, None, self.url.name, "live"), self._stream_id)
         else:
-            self._command(self._stream_id, m.command("play", 5, None, self.url.name, -1000.0))  # -1: live only
-            self._control(m.USER_CONTROL, m.user_control(3, self._stream_id) + m.uint32(100))  # buffer of 100 ms
+            self._command(m.command("play", 5, None, self.url.name, -1000.0), self._stream_id)  # -1: live only
+            self._link.control(m.USER_CONTROL, m.user_control(3, self._stream_id) + m.uint32(100))  # buffer of 100 ms
 
     # --- what the caller sends
 
@@ -305,20 +276,15 @@ class ClientSession:
 
     def _media(self, chunk_stream_id: int, type: int, timestamp_ms: int, body: bytes) -> None:
         assert self.purpose is Purpose.PUBLISH and self.state is ClientState.RUNNING
-        self._out += write_message(chunk_stream_id, type, self._stream_id, timestamp_ms, body, self._chunk_size)
+        self._link.write(chunk_stream_id, type, self._stream_id, body, timestamp_ms)
 
     def stop(self) -> None:
         """Say goodbye: the stream is over for us. Nothing is read afterwards. Idempotent."""
         if self.state in (ClientState.OPENING, ClientState.RUNNING) and self._stream_id:
             if self.purpose is Purpose.PUBLISH:
-                self._command(0, m.command("FCUnpublish", 6, None, self.url.name))
-            self._command(0, m.command("deleteStream", 7, None, float(self._stream_id)))
+                self._command(m.command("FCUnpublish", 6, None, self.url.name))
+            self._command(m.command("deleteStream", 7, None, float(self._stream_id)))
         self.state = ClientState.CLOSED
 
-    # --- writing
-
-    def _command(self, stream_id: int, body: bytes) -> None:
-        self._out += write_message(m.COMMAND_CSID, m.COMMAND, stream_id, 0, body, self._chunk_size)
-
-    def _control(self, type: int, body: bytes) -> None:
-        self._out += write_message(m.CONTROL_CSID, type, 0, 0, body, self._chunk_size)
+    def _command(self, body: bytes, stream_id: int = 0) -> None:
+        self._link.command(m.COMMAND_CSID, stream_id, body)

@@ -1,4 +1,4 @@
-"""The server's half of the RTMP handshake, simple and with digests ("complex", both layouts).
+"""Both halves of the RTMP handshake: the server's simple or with digests (two layouts), the client's simple.
 
 Adobe RTMP 1.0 section 5.2; the digests are not in the specification, but in every open server. Flash, FFmpeg and
 their kin send a digest; OBS's librtmp does not.
@@ -94,3 +94,37 @@ class ServerHandshake:
         key = hmac.digest(SERVER_KEY, c1_digest, hashlib.sha256)
         body = self._random(PACKET_SIZE - 32)
         return bytes((VERSION,)) + s1 + body + hmac.digest(key, body, hashlib.sha256)
+
+
+class ClientHandshake:
+    """Say `hello`, then feed it bytes until `done`; what follows the handshake stays in `rest`. The simple form."""
+
+    def __init__(self, random: Callable[[int], bytes]) -> None:
+        self.hello = bytes((VERSION,)) + bytes(8) + random(PACKET_SIZE - 8)
+        """C0 and C1, to be sent first."""
+        self._buffer = bytearray()
+        self._answered = False
+        self.done = False
+
+    @property
+    def rest(self) -> bytes:
+        """Bytes that came after S2."""
+        return bytes(self._buffer) if self.done else b""
+
+    def receive(self, data: bytes) -> bytes:
+        """Take bytes from the server; return what to send now. Raises RtmpError for another protocol or version.
+
+        S2 may come late: C2, and what the client says behind it, need not wait for it.
+        """
+        self._buffer += data
+        if self._buffer and not self._answered and self._buffer[0] != VERSION:
+            raise RtmpError(f"handshake version {self._buffer[0]}, only {VERSION} is spoken here")
+        out = b""
+        if not self._answered and len(self._buffer) >= 1 + PACKET_SIZE:
+            self._answered = True
+            out = bytes(self._buffer[1 : 1 + PACKET_SIZE])  # C2 is S1
+            del self._buffer[: 1 + PACKET_SIZE]
+        if self._answered and not self.done and len(self._buffer) >= PACKET_SIZE:
+            del self._buffer[:PACKET_SIZE]
+            self.done = True
+        return out

@@ -15,21 +15,19 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from gateway.base.errors import RtmpError
 from gateway.wire.rtmp import amf0
 from gateway.wire.rtmp import messages as m
-from gateway.wire.rtmp.chunks import ChunkReader, Message, write_message
+from gateway.wire.rtmp.chunks import Message
 from gateway.wire.rtmp.handshake import ServerHandshake
+from gateway.wire.rtmp.link import WINDOW, ChunkLink
 from gateway.wire.rtmp.target import Target, parse_target
 
 OUT_CHUNK_SIZE: Final = 60000
 """What we write. Nearly every message is one chunk: old librtmp cannot read extended timestamps on further ones."""
-WINDOW: Final = 2500000
-"""Acknowledgement window that we announce, and assume until the client names its own (bytes)."""
-MIN_WINDOW: Final = 4096
 MAX_SCRIPT_MESSAGE: Final = 64 << 10
 MAX_COMMANDS: Final = 2000
 MAX_STREAMS: Final = 8
@@ -158,19 +156,6 @@ class _Counters:
     ignored_messages: int = 0
 
 
-@dataclass(slots=True)
-class _Acknowledgements:
-    window: int = WINDOW
-    received: int = 0
-    told: int = 0
-
-
-@dataclass(slots=True)
-class _Out:
-    data: bytearray = field(default_factory=bytearray)
-    chunk_size: int = 128
-
-
 class ServerSession:
     """One connection. `random(n)` gives n random bytes for the handshake."""
 
@@ -181,9 +166,7 @@ class ServerSession:
         self.tc_url = ""
         self.handshake = ServerHandshake(random)
         self._max_message = max_message
-        self._reader = ChunkReader(max_message=MAX_SCRIPT_MESSAGE)
-        self._out = _Out()
-        self._acks = _Acknowledgements()
+        self._link = ChunkLink(max_message=MAX_SCRIPT_MESSAGE)
         self._uses: dict[int, Use] = {}
         self._publishing: int | None = None
 
@@ -191,30 +174,21 @@ class ServerSession:
 
     def receive_data(self, data: bytes) -> Iterator[Event]:
         """Take bytes; give the events in them. Iterate to the end. Raises RtmpError: then close the connection."""
-        acks = self._acks
-        acks.received += len(data)
+        self._link.count(len(data))
         if self.state is State.HANDSHAKE:
-            self._out.data += self.handshake.receive(data)
+            self._link.send_raw(self.handshake.receive(data))
             if not self.handshake.done:
                 return
             self.state = State.CONNECTING
             data = self.handshake.rest
-        self._reader.feed(data)
-        while (message := self._reader.next_message()) is not None:
+        for message in self._link.messages(data):
             if self.state is State.CLOSED:
                 return
             yield from self._message(message)
-        if acks.received - acks.told >= acks.window // 2:
-            acks.told = acks.received
-            self._control(m.ACKNOWLEDGEMENT, m.uint32(acks.received))
 
     def data_to_send(self) -> bytes:
         """Return what is to be written now, and forget it."""
-        if not self._out.data:
-            return b""
-        data = bytes(self._out.data)
-        self._out.data.clear()
-        return data
+        return self._link.data_to_send()
 
     def use(self, stream_id: int) -> Use:
         return self._uses.get(stream_id, Use.IDLE)
@@ -236,19 +210,10 @@ class ServerSession:
                 yield from self._command(message)
             case m.DATA | m.DATA_AMF3:
                 yield from self._data(message)
-            case m.AGGREGATE:
-                for part in m.parse_aggregate(message):
-                    if part.type in (m.AUDIO, m.VIDEO, m.DATA, m.DATA_AMF3):
-                        yield from self._message(part)
             case m.USER_CONTROL:
                 event, data = m.parse_user_control(message.body)
-                if event == m.PING_REQUEST:
-                    self._control(m.USER_CONTROL, m.PING_RESPONSE.to_bytes(2, "big") + data[:4])
-                elif event == m.PING_RESPONSE:
+                if event == m.PING_RESPONSE:
                     yield PingAnswered(int.from_bytes(data[:4], "big"))
-            case m.WINDOW_ACK_SIZE:
-                if len(message.body) >= 4:
-                    self._acks.window = max(MIN_WINDOW, int.from_bytes(message.body[:4], "big"))
             case _:
                 self.counters.ignored_messages += 1
 
@@ -291,7 +256,7 @@ class ServerSession:
                 stopped = self._publishing
                 if stopped is not None:
                     information = m.status("status", "NetStream.Unpublish.Success", "Stopped publishing")
-                    self._command_out(m.COMMAND_CSID, 0, m.command("onFCUnpublish", 0, None, information))
+                    self._link.command(m.COMMAND_CSID, 0, m.command("onFCUnpublish", 0, None, information))
                 self._result(command)
                 if stopped is not None:
                     self._status(stopped, information)
@@ -301,7 +266,9 @@ class ServerSession:
                 if self.use(stream_id) is Use.PLAYING:
                     yield PauseChanged(stream_id, paused)
                     what = "NetStream.Pause.Notify" if paused else "NetStream.Unpause.Notify"
-                    self._control(m.USER_CONTROL, m.user_control(m.STREAM_EOF if paused else m.STREAM_BEGIN, stream_id))
+                    self._link.control(
+                        m.USER_CONTROL, m.user_control(m.STREAM_EOF if paused else m.STREAM_BEGIN, stream_id)
+                    )
                     self._status(stream_id, m.status("status", what, "Paused" if paused else "Going on"))
             case "receiveAudio" | "receiveVideo":
                 wanted = bool(first and first[0])
@@ -396,28 +363,28 @@ class ServerSession:
                 assert self.use(stream_id) is Use.ASKED_PUBLISH and self._publishing is None
                 self._uses[stream_id] = Use.PUBLISHING
                 self._publishing = stream_id
-                self._reader.max_message = self._max_message
-                self._control(m.USER_CONTROL, m.user_control(m.STREAM_BEGIN, stream_id))
+                self._link.max_message = self._max_message
+                self._link.control(m.USER_CONTROL, m.user_control(m.STREAM_BEGIN, stream_id))
                 information = m.status("status", "NetStream.Publish.Start", "Publishing")
-                self._command_out(m.COMMAND_CSID, 0, m.command("onFCPublish", 0, None, information))
+                self._link.command(m.COMMAND_CSID, 0, m.command("onFCPublish", 0, None, information))
                 self._status(stream_id, information)
             case PlayRequested(stream_id):
                 assert self.use(stream_id) is Use.ASKED_PLAY
                 self._uses[stream_id] = Use.PLAYING
-                self._control(m.USER_CONTROL, m.user_control(m.STREAM_BEGIN, stream_id))
+                self._link.control(m.USER_CONTROL, m.user_control(m.STREAM_BEGIN, stream_id))
                 self._status(stream_id, m.status("status", "NetStream.Play.Reset", "Starting over"))
                 self._status(stream_id, m.status("status", "NetStream.Play.Start", "Playing"))
                 # No NetStream.Data.Start: FFmpeg takes a stream that says so and has no data yet for empty.
                 access = amf0.encode("|RtmpSampleAccess", True, True)
-                self._write(m.STATUS_CSID, m.DATA, stream_id, access)
+                self._link.write(m.STATUS_CSID, m.DATA, stream_id, access)
 
     def _accept_connect(self, request: ConnectRequested) -> None:
         assert self.state is State.CONNECTING
         self.state = State.CONNECTED
-        self._control(m.WINDOW_ACK_SIZE, m.uint32(WINDOW))
-        self._control(m.SET_PEER_BANDWIDTH, m.peer_bandwidth(WINDOW))
-        self._control(m.SET_CHUNK_SIZE, m.uint32(OUT_CHUNK_SIZE))
-        self._out.chunk_size = OUT_CHUNK_SIZE
+        self._link.control(m.WINDOW_ACK_SIZE, m.uint32(WINDOW))
+        self._link.control(m.SET_PEER_BANDWIDTH, m.peer_bandwidth(WINDOW))
+        self._link.control(m.SET_CHUNK_SIZE, m.uint32(OUT_CHUNK_SIZE))
+        self._link.chunk_size = OUT_CHUNK_SIZE
         properties: dict[str, object] = {"fmsVer": "FMS/3,5,3,888", "capabilities": 127.0, "mode": 1.0}
         information = m.status("status", "NetConnection.Connect.Success", "Connection succeeded")
         information["objectEncoding"] = request.object_encoding
@@ -432,8 +399,8 @@ class ServerSession:
             properties.update(enhanced)
             information.update(enhanced)
         body = m.command("_result", request.transaction_id, properties, information)
-        self._command_out(m.COMMAND_CSID, 0, body)
-        self._command_out(m.COMMAND_CSID, 0, m.command("onBWDone", 0))
+        self._link.command(m.COMMAND_CSID, 0, body)
+        self._link.command(m.COMMAND_CSID, 0, m.command("onBWDone", 0))
 
     def reject(self, request: ConnectRequested | PublishRequested | PlayRequested, code: str, description: str) -> None:
         """Say no with a status code; `description` is shown to the user by some clients."""
@@ -441,7 +408,7 @@ class ServerSession:
         match request:
             case ConnectRequested():
                 self.state = State.CLOSED
-                self._command_out(m.COMMAND_CSID, 0, m.command("_error", request.transaction_id, None, information))
+                self._link.command(m.COMMAND_CSID, 0, m.command("_error", request.transaction_id, None, information))
             case PublishRequested(stream_id) | PlayRequested(stream_id):
                 self._uses[stream_id] = Use.IDLE
                 self._status(stream_id, information)
@@ -462,34 +429,25 @@ class ServerSession:
         if self.use(stream_id) is not Use.PLAYING:
             return
         self._uses[stream_id] = Use.IDLE
-        self._control(m.USER_CONTROL, m.user_control(m.STREAM_EOF, stream_id))
+        self._link.control(m.USER_CONTROL, m.user_control(m.STREAM_EOF, stream_id))
         self._status(stream_id, m.status("status", "NetStream.Play.UnpublishNotify", "The publisher has left"))
         self._status(stream_id, m.status("status", "NetStream.Play.Stop", "The stream has ended"))
 
     def ping(self, timestamp_ms: int) -> None:
         """Ask for a sign of life; the answer comes as PingAnswered."""
-        self._control(m.USER_CONTROL, m.user_control(m.PING_REQUEST, timestamp_ms))
+        self._link.control(m.USER_CONTROL, m.user_control(m.PING_REQUEST, timestamp_ms))
 
     def close(self, description: str = "The server closes") -> None:
         """Say that the connection ends. Nothing is read afterwards."""
         if self.state is State.CONNECTED:
             information = m.status("status", "NetConnection.Connect.Closed", description)
-            self._command_out(m.COMMAND_CSID, 0, m.command("onStatus", 0, None, information))
+            self._link.command(m.COMMAND_CSID, 0, m.command("onStatus", 0, None, information))
         self.state = State.CLOSED
 
     # --- writing
 
     def _result(self, command: m.Command, value: object = None) -> None:
-        self._command_out(m.COMMAND_CSID, 0, m.command("_result", command.transaction_id, None, value))
+        self._link.command(m.COMMAND_CSID, 0, m.command("_result", command.transaction_id, None, value))
 
     def _status(self, stream_id: int, information: dict[str, object]) -> None:
-        self._command_out(m.STATUS_CSID, stream_id, m.command("onStatus", 0, None, information))
-
-    def _command_out(self, chunk_stream_id: int, stream_id: int, body: bytes) -> None:
-        self._write(chunk_stream_id, m.COMMAND, stream_id, body)
-
-    def _control(self, type: int, body: bytes) -> None:
-        self._write(m.CONTROL_CSID, type, 0, body)
-
-    def _write(self, chunk_stream_id: int, type: int, stream_id: int, body: bytes) -> None:
-        self._out.data += write_message(chunk_stream_id, type, stream_id, 0, body, self._out.chunk_size)
+        self._link.command(m.STATUS_CSID, stream_id, m.command("onStatus", 0, None, information))
