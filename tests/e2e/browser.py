@@ -35,6 +35,16 @@ ARGUMENTS = [
     "--host-resolver-rules=MAP insecure.test 127.0.0.1",
 ]
 AUTOPLAY = "--autoplay-policy=no-user-gesture-required"
+HEADPHONES = """(() => {
+  const devices = navigator.mediaDevices;
+  if (!devices) return;
+  const plain = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+  const capture = devices.getUserMedia.bind(devices);
+  devices.getUserMedia = ({ audio, ...others }) =>
+    capture({ ...others, ...(audio && { audio: { ...(audio === true ? {} : audio), ...plain } }) });
+})();
+"""
+"""All tabs have one microphone file: its tone that comes back from another tab would be cancelled as an echo."""
 
 
 def missing() -> str | None:
@@ -74,8 +84,7 @@ class Tab:
     async def open(cls, browser: Browser, url: str, *, script: str = "", **options: Any) -> Tab:
         """Go to `url`; `script` runs in the page before its own."""
         context = await browser.new_context(permissions=["camera", "microphone"], **options)
-        if script:
-            await context.add_init_script(script)
+        await context.add_init_script(HEADPHONES + script)
         tab = cls(context, await context.new_page())
         await tab.page.goto(url)
         return tab

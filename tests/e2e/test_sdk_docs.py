@@ -21,7 +21,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 
-from tests.e2e.browser import Tab, until
+from tests.e2e.browser import HEADPHONES, Tab, until
 from tests.e2e.gateway_process import Gateway, TcpProxy
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -120,6 +120,7 @@ async def proxy(gateway: Gateway) -> AsyncIterator[TcpProxy]:
 async def stage(browser: Browser, gateway: Gateway, origin: str, user: str) -> Tab:
     """Open a page of the server's, put the examples' elements into it, and load the library."""
     context = await browser.new_context(permissions=["camera", "microphone"])
+    await context.add_init_script(HEADPHONES)
     tab = Tab(context, await context.new_page())
 
     await tab.page.goto(f"{origin}/healthz")
