@@ -8,9 +8,7 @@ who may call without a ticket is decided by `Access.is_guest`; everybody else ge
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-import json
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -21,6 +19,7 @@ from aiohttp import hdrs, web
 from gateway.base.errors import BadRequest, BadTicket, GatewayError, NoSuchRoom, NotPermitted, RoomFull
 from gateway.endpoints.cors import Access
 from gateway.endpoints.entry import Entry
+from gateway.endpoints.entry.fields import Fields, HttpRefusal, json_answer, read_object
 from gateway.rooms.privileges import Privilege
 from gateway.rooms.room import RoomKey, StreamKind, check_user_id
 from gateway.rooms.tickets.keys import AppKeys
@@ -43,7 +42,6 @@ SIG_SECONDS: Final = 3600
 """Lifetime of a userSig and of a privateMapKey that these calls give out."""
 MAX_INFO: Final = 1024
 MAX_LIST: Final = 1000
-READ_TIMEOUT_S: Final = 10.0
 
 _USER: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9_]{3,23}")
 
@@ -70,40 +68,12 @@ class _Caller:
     user_sig: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Call:
-    """One request, its fields checked for type only: ids and texts as text, numbers as numbers."""
+class _Call(Fields):
+    """One request and the fields of its body."""
 
-    fields: Mapping[str, Any]
-    request: web.Request
-
-    def text(self, name: str) -> str:
-        """Return a text field, "" if it is absent; JSON numbers count as their decimal text. Raises BadRequest."""
-        value = self.fields.get(name)
-        if value is None:
-            return ""
-        if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63:
-            return str(value)
-        if not isinstance(value, str) or any("\ud800" <= letter <= "\udfff" for letter in value):
-            raise BadRequest(f"{name}: a text is needed")
-        return value
-
-    def number(self, name: str, default: int) -> int:
-        """Return a number field, as number or decimal text, `default` if it is absent. Raises BadRequest."""
-        value = self.fields.get(name)
-        if value is None or value == "":
-            return default
-        if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= 9:
-            return int(value)
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 31:
-            raise BadRequest(f"{name}: a whole number is needed")
-        return value
-
-    def flag(self, name: str) -> bool:
-        value = self.fields.get(name)
-        if value is not None and not isinstance(value, bool | int):
-            raise BadRequest(f"{name}: true or false is needed")
-        return bool(value)
+    def __init__(self, request: web.Request, fields: Mapping[str, Any]) -> None:
+        super().__init__(fields)
+        self.request = request
 
 
 Answer = dict[str, object]
@@ -139,17 +109,17 @@ class RoomApi:
     def _endpoint(self, handler: Handler, empty: Answer) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def endpoint(request: web.Request) -> web.Response:
             try:
-                call = _Call(await _read_object(request), request)
+                call = _Call(request, await read_object(request))
                 answer = handler(call)
-            except _HttpRefusal as error:
-                return _json({"code": error.status, "message": error.text, **empty}, error.status)
+            except HttpRefusal as error:
+                return json_answer({"code": error.status, "message": error.text, **empty}, error.status)
             except BadRequest as error:
-                return _json({"code": 400, "message": error.message, **empty}, 400)
+                return json_answer({"code": 400, "message": error.message, **empty}, 400)
             except _Refuse as refusal:
                 self.refused += refusal.answer[0] == NEEDS_SIG[0]
                 more = {} if refusal.detail is None else {"detail": refusal.detail}
-                return _json({"code": refusal.answer[0], "message": refusal.answer[1], **empty, **more})
-            return _json({"code": OK[0], "message": OK[1], **answer})
+                return json_answer({"code": refusal.answer[0], "message": refusal.answer[1], **empty, **more})
+            return json_answer({"code": OK[0], "message": OK[1], **answer})
 
         return endpoint
 
@@ -327,31 +297,6 @@ class RoomApi:
         }
 
 
-class _HttpRefusal(Exception):
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(text)
-        self.status = status
-        self.text = text
-
-
-async def _read_object(request: web.Request) -> dict[str, Any]:
-    """Return the JSON object of the body. Raises _HttpRefusal (415, 400), HTTPRequestEntityTooLarge."""
-    kind = request.headers.get(hdrs.CONTENT_TYPE)
-    if kind is not None and request.content_type != "application/json" and not request.content_type.endswith("+json"):
-        raise _HttpRefusal(415, "Content-Type must be application/json")
-    async with asyncio.timeout(READ_TIMEOUT_S):
-        body = await request.read()
-    if not body.strip():
-        raise _HttpRefusal(400, "the body is empty; send at least {}")
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        raise _HttpRefusal(415, "the body is not JSON") from None
-    if not isinstance(value, dict):
-        raise _HttpRefusal(400, "the body is not a JSON object")
-    return value
-
-
 def _bearer(request: web.Request) -> str:
     scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
@@ -364,11 +309,3 @@ def _check_user(user_id: str) -> None:
 
 def _empty(*names: str) -> Answer:
     return dict.fromkeys(names, "")
-
-
-def _json(body: Answer, status: int = 200) -> web.Response:
-    return web.json_response(body, status=status, dumps=_dumps)
-
-
-def _dumps(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)

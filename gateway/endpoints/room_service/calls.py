@@ -1,19 +1,17 @@
 """One call of RoomService: its query and body as text and numbers, its answers and their codes.
 
-HTTP 200 with `{"code", "message", …}` for everything that was understood; 415: the body is not JSON; 400: it is, but
-has wrong types. Surplus fields are ignored, numbers stand for texts. camelCase exists only in this package.
+HTTP 200 with `{"code", "message", …}` for everything that was understood. camelCase exists only in this package.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from gateway.base.errors import BadRequest, GatewayError
+from gateway.endpoints.entry.fields import Fields, HttpRefusal, json_answer, read_object, sound_text
 
 Answer = dict[str, object]
 Code = tuple[int, str]
@@ -36,8 +34,6 @@ NEEDS_SIG: Final[Code] = (4001, "请求失败，需要与userID相符的有效us
 NOT_PERMITTED: Final[Code] = (4003, "请求失败，没有权限")
 BUSY: Final[Code] = (4503, "请求失败，服务器繁忙，请稍后重试")
 
-READ_TIMEOUT_S: Final = 10.0
-
 
 class Refuse(Exception):
     """An answer other than 0; `fields` stand in it besides."""
@@ -50,37 +46,16 @@ class Refuse(Exception):
             self.fields["detail"] = {"name": cause.name, "code": cause.code, "message": cause.message}
 
 
-class HttpRefusal(Exception):
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(text)
-        self.status = status
-        self.text = text
-
-
-class Call:
-    """A request's query and body. Fields of the body are checked when they are asked for."""
+class Call(Fields):
+    """A request's query and body."""
 
     def __init__(self, request: web.Request, fields: Mapping[str, Any]) -> None:
+        super().__init__(fields)
         self.request = request
-        self.fields = fields
 
     def query(self, name: str) -> str:
-        """Return a query parameter, "" if it is absent."""
-        return _clean(name, self.request.query.get(name, ""))
-
-    def has(self, name: str) -> bool:
-        return self.fields.get(name) is not None
-
-    def text(self, name: str) -> str:
-        """Return a text field, "" if it is absent; JSON numbers count as their decimal text. Raises BadRequest."""
-        value = self.fields.get(name)
-        if value is None:
-            return ""
-        if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63:
-            return str(value)
-        if not isinstance(value, str):
-            raise BadRequest(f"{name}: a text is needed")
-        return _clean(name, value)
+        """Return a query parameter, "" if it is absent. Raises BadRequest."""
+        return sound_text(name, self.request.query.get(name, ""))
 
     def needed(self, *names: str) -> tuple[str, ...]:
         """Return text fields that must be there and not empty. Raises BadRequest, Refuse (2)."""
@@ -89,62 +64,19 @@ class Call:
             raise Refuse(MISSING)
         return values
 
-    def number(self, name: str, default: int) -> int:
-        """Return a number field, as number or decimal text, `default` if it is absent. Raises BadRequest."""
-        value = self.fields.get(name)
-        if value is None or value == "":
-            return default
-        if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= 9:
-            return int(value)
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 31:
-            raise BadRequest(f"{name}: a whole number is needed")
-        return value
-
-
-def _clean(name: str, value: str) -> str:
-    if any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise BadRequest(f"{name}: a text is needed")
-    return value
-
-
-async def read_object(request: web.Request) -> dict[str, Any]:
-    """Return the JSON object of the body, {} for none. Raises HttpRefusal, HTTPRequestEntityTooLarge."""
-    async with asyncio.timeout(READ_TIMEOUT_S):
-        body = await request.read()
-    if not body.strip():
-        return {}
-    kind = request.headers.get(hdrs.CONTENT_TYPE)
-    if kind is not None and request.content_type != "application/json" and not request.content_type.endswith("+json"):
-        raise HttpRefusal(415, "Content-Type must be application/json")
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        raise HttpRefusal(415, "the body is not JSON") from None
-    if not isinstance(value, dict):
-        raise HttpRefusal(400, "the body is not a JSON object")
-    return value
-
 
 def endpoint(handler: Callable[[Call], Answer], *, body: bool = True, bare: bool = False) -> Any:
     """Return the aiohttp handler of a call. Without `body` it is not looked at; `bare`: no code in a good answer."""
 
     async def run(request: web.Request) -> web.Response:
         try:
-            answer = handler(Call(request, await read_object(request) if body else {}))
+            answer = handler(Call(request, await read_object(request, may_be_empty=True) if body else {}))
         except HttpRefusal as error:
-            return _json({"code": error.status, "message": error.text}, error.status)
+            return json_answer({"code": error.status, "message": error.text}, error.status)
         except BadRequest as error:
-            return _json({"code": 400, "message": error.message}, 400)
+            return json_answer({"code": 400, "message": error.message}, 400)
         except Refuse as refusal:
-            return _json({"code": refusal.code[0], "message": refusal.code[1], **refusal.fields})
-        return _json(answer if bare else {"code": OK[0], "message": OK[1], **answer})
+            return json_answer({"code": refusal.code[0], "message": refusal.code[1], **refusal.fields})
+        return json_answer(answer if bare else {"code": OK[0], "message": OK[1], **answer})
 
     return run
-
-
-def _json(body: Answer, status: int = 200) -> web.Response:
-    return web.json_response(body, status=status, dumps=dumps)
-
-
-def dumps(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
