@@ -38,7 +38,7 @@ from gateway.endpoints.http_flv import HttpFlv
 from gateway.endpoints.im import Im
 from gateway.endpoints.metrics import Metrics
 from gateway.endpoints.room_api import RoomApi
-from gateway.endpoints.room_service import RoomService
+from gateway.endpoints.room_service import RoomService, room_service_policies
 from gateway.endpoints.rtmp import RtmpServer
 from gateway.endpoints.signaling.websocket import Signaling
 from gateway.endpoints.webapp import WebContext, make_app
@@ -52,7 +52,7 @@ from gateway.rooms.groups import Groups
 from gateway.rooms.room import RoomKey, StreamKind, check_user_id, policies
 from gateway.rooms.tickets import mapkey, urlsig, usersig
 from gateway.services.keys import Apps, load_apps
-from gateway.services.store import GuestTickets, OpenRoomChanges, Store, allocate_stream_id
+from gateway.services.store import GuestTickets, OpenRoomChanges, RoomServiceTokens, Store, allocate_stream_id
 from gateway.services.tls import ServerTls, self_signed
 
 log = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ class Gateway:
         self.apps = load_apps(config)
         store = Store(Path(config.data))
         self._stop.append(store.close)
-        kinds = policies(config.rooms)
+        kinds = room_service_policies(policies(config.rooms), config.room_service)
         self.directory = Directory(config.rooms, self.apps.bizids)
         self.groups = Groups(config.messages)
         store.restore(self.directory, kinds, self.groups)
@@ -107,6 +107,7 @@ class Gateway:
         open_rooms = OpenRooms(
             self.apps, config.app, member=self.directory.member_in, changes=opened.load(), remember=opened.remember
         )
+        room_tokens = RoomServiceTokens(store)
         store.start()
 
         pool = CodecPool(config.bridge.threads)
@@ -174,7 +175,7 @@ class Gateway:
         flv = HttpFlv(config.live, self.entry, self.streams, play_wait_s=config.rtmp.play_wait_s)
         metrics = self._metrics(rtmp, rtc, flv, pool)
         access = Access(config.http, config.public, config.room_api)
-        service = RoomService(self.entry, access, self.groups)
+        service = RoomService(self.entry, access, self.groups, book=room_tokens)
         app = make_app(
             WebContext(
                 http=config.http,

@@ -131,6 +131,13 @@ class RoomApiConfig:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class RoomServiceConfig:
+    """`creator_ends_room`: of double_room and multi_room; a live_room ends with its creator in any case."""
+
+    creator_ends_room: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class BridgeConfig:
     b_frames: Literal["transcode", "drop"] = "transcode"
     to_vp8: bool = False
@@ -184,6 +191,7 @@ class Config:
     rooms: RoomsConfig = RoomsConfig()
     messages: MessagesConfig = MessagesConfig()
     room_api: RoomApiConfig = RoomApiConfig()
+    room_service: RoomServiceConfig = RoomServiceConfig()
     bridge: BridgeConfig = BridgeConfig()
     audio: AudioConfig = AudioConfig()
     log: LogConfig = LogConfig()

@@ -1,13 +1,19 @@
-"""A World with RoomService, its users, and what its groups were told."""
+"""A World with RoomService, its users, what its groups were told, and clients of the old IM."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from gateway.endpoints.room_service import RoomService
+from gateway.base.config import RoomServiceConfig
+from gateway.endpoints.im import Im, ImTimes
+from gateway.endpoints.room_service import RoomService, room_service_policies
+from gateway.endpoints.room_service.book import Book
 from gateway.rooms.privileges import Privilege
 from gateway.rooms.room import RoomKey
 from tests.endpoints.world import APP, World
+
+KINDS = ("double_room", "multi_room", "live_room")
 
 
 class Notices:
@@ -20,35 +26,45 @@ class Notices:
         assert now_ms > 1_600_000_000_000
         self.told.append((key.id, text))
 
-    def dissolve(self, key: RoomKey, now_ms: int) -> None:
-        assert now_ms > 1_600_000_000_000
-        self.told.append((key.id, "dissolved"))
-
 
 class ServiceWorld(World):
+    """`im`: with the old IM, whose groups are then told of pushers (and `notices` is not)."""
+
     all = Privilege.ALL
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(
+        self, *, im: bool = False, creator_ends_room: bool = False, book: Book | None = None, **options: Any
+    ) -> None:
         self.notices = Notices()
         super().__init__(**options)
-        self.service = RoomService(self.entry, self.access, self.notices)
+        self.entry.policies = room_service_policies(
+            self.entry.policies, RoomServiceConfig(creator_ends_room=creator_ends_room)
+        )
+        self.service = RoomService(self.entry, self.access, self.groups if im else self.notices, book=book)
         self.app.add_routes(self.service.routes())
+        if im:
+            self.app.add_routes(Im(self.entry, ImTimes(hold_s=0.4, error_s=0.05), self.clock).routes())
 
-    async def post(self, name: str, body: object, query: dict[str, str]) -> dict[str, Any]:
+    async def post(self, name: str, body: object, query: dict[str, str], base: str = "/roomservice") -> dict[str, Any]:
         options = {} if body is None else {"json": body}
-        async with self.client.post(f"/roomservice/weapp/{name}", params=query, **options) as answer:
+        async with self.client.post(f"{base}/weapp/{name}", params=query, **options) as answer:
             assert answer.status == 200, await answer.text()
             value: dict[str, Any] = await answer.json()
             return value
 
+    def ticket_query(self, name: str) -> dict[str, str]:
+        """Return the query of a login."""
+        return {"accountType": "0", "sdkAppID": str(APP.sdk_app_id), "userSig": self.sig(name), "userID": name}
+
     async def user(self, name: str) -> User:
-        query = {"sdkAppID": str(APP.sdk_app_id), "accountType": "0", "userID": name, "userSig": self.sig(name)}
-        answer = await self.post("multi_room/login", None, query)
+        answer = await self.post("multi_room/login", None, self.ticket_query(name))
         assert answer["code"] == 0, answer
         return User(self, name, answer["token"])
 
 
 class User:
+    """Somebody who is logged in: `await user("multi_room/get_pushers", roomID="r")`."""
+
     def __init__(self, world: ServiceWorld, name: str, token: str) -> None:
         self.world = world
         self.name = name
@@ -66,3 +82,61 @@ class User:
 
     async def push_in(self, kind: str, room: str) -> None:
         assert (await self.add(kind, room))["code"] == 0
+
+    async def pushers(self, kind: str, room: str) -> list[str]:
+        """Return the user ids of get_pushers."""
+        return [pusher["userID"] for pusher in (await self(f"{kind}/get_pushers", roomID=room))["pushers"]]
+
+
+class ImUser:
+    """A user of the old IM as its SDK talks: JSON under the type of a form, identity in the query."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self.world, self.name, self.key = world, name, ""
+        self.identity = f"identifier={name}&usersig={world.sig(name)}"
+
+    async def post(self, path: str, **body: object) -> dict[str, Any]:
+        url = f"/{path}?websdkappid=537048168&v=1.7.0&{self.identity}&contenttype=json&sdkappid={APP.sdk_app_id}"
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        async with self.world.client.post(url, data=json.dumps(body), headers=headers) as answer:
+            assert answer.status == 200
+            value: dict[str, Any] = await answer.json(content_type=None)
+            return value
+
+    async def group(self, command: str, group: object, **body: object) -> dict[str, Any]:
+        answer = await self.post(f"v4/group_open_http_svc/{command}", GroupId=group, **body)
+        self.key = answer.get("LongPollingKey", self.key)
+        return answer
+
+    async def login(self) -> ImUser:
+        answer = await self.post("v4/openim/login", State="Online")
+        assert answer["ActionStatus"] == "OK", answer
+        self.identity = f"tinyid={answer['TinyId']}&a2={answer['A2Key']}"
+        nick = [{"Tag": "Tag_Profile_IM_Nick", "Value": self.name}]
+        assert (await self.post("v4/profile/portrait_set", ProfileItem=nick))["ActionStatus"] == "OK"
+        return self
+
+    async def join(self, group: str) -> ImUser:
+        answer = await self.group("apply_join_group", group, ApplyMsg="", UserDefinedField="")
+        assert answer["JoinedStatus"] == "JoinedSuccess", answer
+        return self
+
+    async def poll(self) -> list[dict[str, Any]]:
+        """Return the entries of one poll of the group."""
+        body = {"StartSeq": 0, "HoldTime": 90, "Key": self.key}
+        answer = await self.post("v1/group_open_long_polling_http_noauth_svc/get_msg", **body)
+        assert answer["ActionStatus"] == "OK", answer
+        found: list[dict[str, Any]] = answer.get("RspMsgList", [])
+        return found
+
+    async def notices(self) -> list[tuple[int, str]]:
+        """Return (ReportType, text) of the system's entries of one poll."""
+        entries = [entry for entry in await self.poll() if entry["Event"] == 5]
+        return [(entry["MsgBody"]["ReportType"], entry["MsgBody"].get("UserDefinedField", "")) for entry in entries]
+
+    async def listen(self) -> list[dict[str, Any]]:
+        """Return the messages to this user of one poll."""
+        answer = await self.post("v4/openim/longpolling", Timeout=60, Cookie={"NotifySeq": 0})
+        if answer["ErrorCode"] == 60008:
+            return []
+        return [message for event in answer["EventArray"] for message in event["C2cMsgArray"]]

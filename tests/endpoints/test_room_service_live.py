@@ -13,6 +13,7 @@ import pytest
 
 from gateway.app import Gateway
 from gateway.base.config import Address, Config, HttpConfig, RoomApiConfig, RtcConfig, RtmpConfig
+from gateway.endpoints.room_service.book import NoBook
 from gateway.endpoints.room_service.notices import CHANGED, PusherNotices
 from gateway.endpoints.room_service.sessions import Sessions
 from gateway.rooms.groups import GroupDissolved, GroupNotice
@@ -185,7 +186,7 @@ async def test_a_room_made_ahead_gets_its_creator_with_its_first_member(kind: st
 
 def test_sessions_are_bounded() -> None:
     numbers = iter(range(1000))
-    sessions = Sessions(lambda size: next(numbers).to_bytes(size, "big"), limit=3)
+    sessions = Sessions(lambda size: next(numbers).to_bytes(size, "big"), NoBook(), {1}, limit=3)
     for number in range(5):
         sessions.login(1, f"u{number}", False)
     assert len(sessions) == 3

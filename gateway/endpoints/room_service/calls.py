@@ -32,6 +32,7 @@ FULL: Final[Code] = (5001, "超出房间人数上限")
 AUDIENCE_FULL: Final[Code] = (5001, "观众列表满了")
 NEEDS_SIG: Final[Code] = (4001, "请求失败，需要与userID相符的有效userSig")
 NOT_PERMITTED: Final[Code] = (4003, "请求失败，没有权限")
+NO_LOGS: Final[Code] = (4003, "请求失败，日志不通过HTTP提供")
 BUSY: Final[Code] = (4503, "请求失败，服务器繁忙，请稍后重试")
 
 

@@ -10,12 +10,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from gateway.endpoints.room_service.kinds import KINDS
 from gateway.rooms import events
 from gateway.rooms.directory import Directory
 from gateway.rooms.room import RoomKey
 
 CHANGED: Final = '{"cmd":"notifyPusherChange","data":""}'
-KINDS: Final = ("double_room", "multi_room", "live_room")
 
 
 class Notices(Protocol):

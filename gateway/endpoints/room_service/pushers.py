@@ -11,6 +11,7 @@ from typing import Final
 from gateway.base.errors import BadRequest, GatewayError, NameTaken, RoomFull
 from gateway.endpoints.entry import Bases, Entry
 from gateway.endpoints.room_service.addresses import Addresses
+from gateway.endpoints.room_service.book import Book
 from gateway.endpoints.room_service.calls import (
     BUSY,
     EXISTS,
@@ -39,16 +40,21 @@ from gateway.rooms.room import Member, Room, RoomKey
 MAX_INFO: Final = 1024
 MAX_AVATAR: Final = 1024
 MAX_LIST: Final = 200
+MAX_AHEAD: Final = 20
+"""Rooms of one user that nobody has entered yet: one alone must not fill the server."""
 
 
 class PusherCalls:
     """See the module. Answers are made synchronously: nothing can come between two checks of one call."""
 
-    def __init__(self, entry: Entry, sessions: Sessions, addresses: Addresses, notices: PusherNotices) -> None:
+    def __init__(
+        self, entry: Entry, sessions: Sessions, addresses: Addresses, notices: PusherNotices, book: Book
+    ) -> None:
         self._entry = entry
         self._sessions = sessions
         self._addresses = addresses
         self._notices = notices
+        self._book = book
 
     # --- questions
 
@@ -77,7 +83,7 @@ class PusherCalls:
             if self._entry.directory.is_banned(key, session.user_id):
                 raise Refuse(NOT_PERMITTED)
             self._entry.directory.readmit(key, session.user_id)
-            self._entry.await_pusher(key, session.user_id)
+            self._await(key, session.user_id)
         try:
             url = self._addresses.push(session, key, self._addresses.bases(call))
         except ValueError:  # an app without bizid
@@ -136,7 +142,12 @@ class PusherCalls:
             raise Refuse(MISSING)
         info = _info(call)
         key = self._key(session, room_id) if room_id else self._draw(session.app)
+        rooms = self._entry.directory.rooms
+        session.ahead = [made for made in session.ahead if made in rooms and not rooms[made].members]
+        if len(session.ahead) >= MAX_AHEAD:
+            raise Refuse(BUSY)
         self._make(session, key, kind, "", info)
+        session.ahead.append(key)
         return {"roomID": key.id}
 
     def destroy_room(self, kind: str, call: Call) -> Answer:
@@ -193,7 +204,7 @@ class PusherCalls:
             raise Refuse(NOT_PERMITTED)
         if not self._may_speak(session):
             raise Refuse(NEEDS_SIG)
-        self._entry.await_pusher(key, user_id)
+        self._await(key, user_id)
         if room is None:
             self._make(session, key, kind, user_id, info)
             self._notices.made(key)
@@ -202,6 +213,11 @@ class PusherCalls:
         directory.show_pusher(member, avatar)
         self._notices.changed(key)
         return {"roomID": key.id}
+
+    def _await(self, key: RoomKey, user_id: str) -> None:
+        if (key, user_id) not in self._entry.awaited:
+            self._book.keep_awaited(key, user_id)
+        self._entry.await_pusher(key, user_id)
 
     def _enter(self, session: Session, key: RoomKey, nick: str) -> Member:
         try:
@@ -222,6 +238,11 @@ class PusherCalls:
     def pusher_heartbeat(self, kind: str, call: Call) -> Answer:
         self._entry.directory.touch(self._pusher(kind, call), "heartbeat", self._entry.clock())
         return {}
+
+    def anchor_heartbeat(self, kind: str, call: Call) -> Answer:
+        """The later clients' heartbeat: its answer has the pushers, so that they need no notice."""
+        self.pusher_heartbeat(kind, call)
+        return self.get_pushers(kind, call)
 
     def _pusher(self, kind: str, call: Call) -> Member:
         """Return the caller's member in that room. Raises Refuse (5; also for a room that is not there)."""

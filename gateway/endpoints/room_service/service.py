@@ -19,9 +19,11 @@ from gateway.base.errors import BadRequest, BadTicket
 from gateway.endpoints.cors import Access
 from gateway.endpoints.entry import Entry
 from gateway.endpoints.room_service.addresses import Addresses
+from gateway.endpoints.room_service.book import Book, NoBook
 from gateway.endpoints.room_service.calls import BAD_AUTH, LOGIN_MISSING, Answer, Call, Refuse, endpoint
+from gateway.endpoints.room_service.kinds import KINDS
 from gateway.endpoints.room_service.live import LiveCalls
-from gateway.endpoints.room_service.notices import KINDS, Notices, PusherNotices
+from gateway.endpoints.room_service.notices import Notices, PusherNotices
 from gateway.endpoints.room_service.pushers import PusherCalls
 from gateway.endpoints.room_service.sessions import Sessions
 from gateway.endpoints.room_service.utils import UtilCalls
@@ -35,17 +37,28 @@ Handler = Callable[[str, Call], Answer]
 
 
 class RoomService:
-    """`notices` are the groups of the rooms."""
+    """`notices` are the groups of the rooms, `book` is what outlasts a restart."""
 
-    def __init__(self, entry: Entry, access: Access, notices: Notices, wall: Callable[[], float] = wall) -> None:
+    def __init__(
+        self,
+        entry: Entry,
+        access: Access,
+        notices: Notices,
+        wall: Callable[[], float] = wall,
+        *,
+        book: Book | None = None,
+    ) -> None:
         self._entry = entry
-        self.sessions = Sessions(entry.random)
+        book = book or NoBook()
+        self.sessions = Sessions(entry.random, book, entry.tickets.apps)
+        for room, user_id in book.awaited:
+            entry.await_pusher(room, user_id)
         addresses = Addresses(entry)
         told = PusherNotices(entry.directory, notices, wall)
-        self._pushers = PusherCalls(entry, self.sessions, addresses, told)
+        self._pushers = PusherCalls(entry, self.sessions, addresses, told, book)
         self._live = LiveCalls(entry.directory, self.sessions, self._pushers)
         entry.messages.events.on("event", self._live.on_group_event)
-        self._utils = UtilCalls(entry, access, self.sessions, addresses)
+        self._utils = UtilCalls(entry, access, self.sessions, addresses, wall)
 
     def routes(self) -> list[web.RouteDef]:
         common: dict[str, Handler] = {
@@ -58,6 +71,10 @@ class RoomService:
             "add_pusher": self._pushers.add_pusher,
             "delete_pusher": self._pushers.delete_pusher,
             "pusher_heartbeat": self._pushers.pusher_heartbeat,
+            "add_anchor": self._pushers.add_pusher,
+            "delete_anchor": self._pushers.delete_pusher,
+            "get_anchors": self._pushers.get_pushers,
+            "anchor_heartbeat": self._pushers.anchor_heartbeat,
         }
         live: dict[str, Handler] = {
             "merge_stream": self._live.merge_stream,
@@ -84,6 +101,9 @@ class RoomService:
             "get_test_pushurl": endpoint(utils.get_test_pushurl, body=False, bare=True),
             "get_test_rtmpaccurl": endpoint(utils.get_test_rtmpaccurl, body=False, bare=True),
             "report": endpoint(utils.report, body=False),
+            "check_config": endpoint(utils.check_config, body=False),
+            "logfilelist": endpoint(utils.no_logs, body=False),
+            "getlogfile": endpoint(utils.no_logs, body=False),
         }
         return [
             web.route(method, f"{base}/{name}", handler)
@@ -109,8 +129,8 @@ class RoomService:
             if error.code in UNREADABLE:
                 raise Refuse(LOGIN_MISSING, error) from None
             raise Refuse((BAD_AUTH[0], f"鉴权失败, {error.message}"), error) from None
-        session = self.sessions.login(app.sdk_app_id, user_id, tickets.is_guest_ticket(user_sig))
-        return {"userID": user_id, "token": session.token}
+        token = self.sessions.login(app.sdk_app_id, user_id, tickets.is_guest_ticket(user_sig))
+        return {"userID": user_id, "token": token}
 
     def _logout(self, call: Call) -> Answer:
         self.sessions.logout(self.sessions.of(call))

@@ -1,17 +1,22 @@
 """Who is logged in: one token a user and app, shared by the three kinds; a new login voids the older one.
 
-Tokens are opaque, safe in a query, and last until logout, the next login, or the end of the server. The table is
-bounded: who has been silent longest logs in again.
+Tokens are opaque and safe in a query. They last until logout or the next login, over a restart of the server as well,
+since clients of 2018 never log in again; only their digests are kept. The table is bounded: who has been silent
+longest logs in again.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Final
 
+from gateway.endpoints.room_service.book import Book
 from gateway.endpoints.room_service.calls import BAD_AUTH, MISSING, Call, Refuse
+from gateway.rooms.room import RoomKey
+from gateway.services.store import TokenRecord
 
 MAX_SESSIONS: Final = 50_000
 MAX_URLS: Final = 64
@@ -21,15 +26,17 @@ MAX_URLS: Final = 64
 class Session:
     """One user's login. `guest`: its userSig was given to a guest, so it has proved nothing."""
 
-    __slots__ = ("app", "guest", "token", "urls", "user_id")
+    __slots__ = ("ahead", "app", "digest", "guest", "urls", "user_id")
 
-    def __init__(self, app: int, user_id: str, token: str, guest: bool) -> None:
+    def __init__(self, app: int, user_id: str, digest: bytes, guest: bool) -> None:
         self.app = app
         self.user_id = user_id
-        self.token = token
+        self.digest = digest
         self.guest = guest
         self.urls: OrderedDict[str, tuple[str, float]] = OrderedDict()
         """URLs handed out to one who is no member (yet), by what they are for, and when."""
+        self.ahead: list[RoomKey] = []
+        """Rooms that it has made and that nobody had entered when it was last looked."""
 
     def remember(self, purpose: str, url: str, now: float) -> None:
         self.urls[purpose] = (url, now)
@@ -38,29 +45,43 @@ class Session:
 
 
 class Sessions:
-    def __init__(self, random: Callable[[int], bytes], limit: int = MAX_SESSIONS) -> None:
+    """`apps` are the apps of this server: tokens of others, from an earlier configuration, are void."""
+
+    def __init__(
+        self, random: Callable[[int], bytes], book: Book, apps: Container[int], limit: int = MAX_SESSIONS
+    ) -> None:
         self._random = random
         self._limit = limit
+        self._book = book
         self._by_user: dict[tuple[int, str], Session] = {}
-        self._by_token: OrderedDict[str, Session] = OrderedDict()
+        self._by_digest: OrderedDict[bytes, Session] = OrderedDict()
+        for record in book.tokens:
+            if record.app in apps:
+                self._put(Session(record.app, record.user_id, record.digest, record.guest))
 
     def __len__(self) -> int:
-        return len(self._by_token)
+        return len(self._by_digest)
 
-    def login(self, app: int, user_id: str, guest: bool) -> Session:
-        old = self._by_user.get((app, user_id))
-        if old is not None:
-            self.logout(old)
+    def login(self, app: int, user_id: str, guest: bool) -> str:
+        """Return the user's new token."""
         token = base64.urlsafe_b64encode(self._random(24)).decode("ascii")
-        session = Session(app, user_id, token, guest)
-        self._by_user[(app, user_id)] = self._by_token[token] = session
-        if len(self._by_token) > self._limit:
-            self.logout(next(iter(self._by_token.values())))
-        return session
+        record = TokenRecord(app, user_id, _digest(token), guest)
+        self._put(Session(app, user_id, record.digest, guest))
+        self._book.keep(record)
+        return token
+
+    def _put(self, session: Session) -> None:
+        old = self._by_user.get((session.app, session.user_id))
+        if old is not None:
+            del self._by_digest[old.digest]
+        self._by_user[(session.app, session.user_id)] = self._by_digest[session.digest] = session
+        if len(self._by_digest) > self._limit:
+            self.logout(next(iter(self._by_digest.values())))
 
     def logout(self, session: Session) -> None:
-        if self._by_token.pop(session.token, None) is session:
+        if self._by_digest.pop(session.digest, None) is session:
             del self._by_user[(session.app, session.user_id)]
+            self._book.forget(session.app, session.user_id)
 
     def of(self, call: Call) -> Session:
         """Return who calls: `userID` and `token` of the query; a userID in the body must be the same.
@@ -70,8 +91,12 @@ class Sessions:
         user_id, token, said = call.query("userID"), call.query("token"), call.text("userID")
         if not user_id or not token:
             raise Refuse(MISSING)
-        session = self._by_token.get(token)
+        session = self._by_digest.get(_digest(token))
         if session is None or session.user_id != user_id or (said and said != user_id):
             raise Refuse(BAD_AUTH)
-        self._by_token.move_to_end(token)
+        self._by_digest.move_to_end(session.digest)
         return session
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()

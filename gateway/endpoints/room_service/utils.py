@@ -1,30 +1,39 @@
-"""The calls under `/weapp/utils/`: a login for guests, addresses to try, and the statistics that nobody keeps."""
+"""The calls under `/weapp/utils/`: a login for guests, addresses to try, diagnostics, statistics that nobody keeps."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from gateway.base.errors import BadRequest, BadTicket
 from gateway.endpoints.cors import Access
 from gateway.endpoints.entry import Entry, PlayForm
 from gateway.endpoints.room_service.addresses import Addresses
-from gateway.endpoints.room_service.calls import BAD_AUTH, BUSY, NEEDS_SIG, NO_PUSHERS, Answer, Call, Refuse
+from gateway.endpoints.room_service.calls import BAD_AUTH, BUSY, NEEDS_SIG, NO_LOGS, NO_PUSHERS, Answer, Call, Refuse
 from gateway.endpoints.room_service.sessions import Sessions
 from gateway.rooms.privileges import Privilege
 from gateway.rooms.room import check_user_id
+from gateway.rooms.tickets import usersig
+from gateway.rooms.tickets.keys import AppKeys
 
 log = logging.getLogger(__name__)
 
 SIG_SECONDS: Final = 30 * 86400
+PLAY_KEYS: Final[Mapping[str, PlayForm]] = {"rtcplay_key": "rtc", "play_key": "flv"}
 
 
 class UtilCalls:
-    def __init__(self, entry: Entry, access: Access, sessions: Sessions, addresses: Addresses) -> None:
+    """`wall` gives unix seconds."""
+
+    def __init__(
+        self, entry: Entry, access: Access, sessions: Sessions, addresses: Addresses, wall: Callable[[], float]
+    ) -> None:
         self._entry = entry
         self._access = access
         self._sessions = sessions
         self._addresses = addresses
+        self._wall = wall
 
     def get_login_info(self, call: Call) -> Answer:
         """A userSig for guests; who has one already gets it back, verified."""
@@ -55,8 +64,7 @@ class UtilCalls:
 
     def get_test_pushurl(self, call: Call) -> Answer:
         """Addresses of a stream that is nobody's: to push to, and to play in every form."""
-        self._check(call)
-        entry, app, bases = self._entry, self._entry.tickets.default, self._addresses.bases(call)
+        app, entry, bases = self._app(call), self._entry, self._addresses.bases(call)
         stream, user_id = f"{app.bizid}_{entry.random(8).hex()}", entry.draw_user_id()
         push = entry.urls.push(app, stream, user_id, Privilege.ALL, bases)
         if not push or not app.bizid:
@@ -75,19 +83,44 @@ class UtilCalls:
         }
 
     def get_test_rtmpaccurl(self, call: Call) -> Answer:
-        self._check(call)
-        entry, app = self._entry, self._entry.tickets.default
+        app, entry, bases = self._app(call), self._entry, self._addresses.bases(call)
         stream = f"{app.bizid}_testclock_rtmpacc"
-        bases = self._addresses.bases(call)
         return {"url_rtmpacc": entry.urls.play(app, stream, entry.draw_user_id(), Privilege.ALL, "rtc", bases)}
 
     def report(self, call: Call) -> Answer:
         """Statistics of a phone's connection: taken, and thrown away."""
         return {}
 
-    def _check(self, call: Call) -> None:
-        """Guests, and whoever is logged in: an address to push to is not for everybody."""
+    def check_config(self, call: Call) -> Answer:
+        """What the app lacks, in the old answer's words; keys themselves are never told."""
+        app, urls, bases = self._app(call), self._entry.urls, self._addresses.bases(call)
+        live: Answer = {"bizid": app.bizid, "push_key": urls.push(app, "x", "x", Privilege.ALL, bases)}
+        live |= {key: urls.play(app, "x", "x", Privilege.ALL, form, bases) for key, form in PLAY_KEYS.items()}
+        im: Answer = {"private_key": _signs(app, self._wall())}
+        wrong = {
+            part: {key: f"请检查 {key} 的填写是否正确" for key, works in keys.items() if not works}
+            for part, keys in (("live", live), ("im", im))
+        }
+        wrong = {part: keys for part, keys in wrong.items() if keys}
+        return {"result": "检查失败" if wrong else "检查正确", **wrong}
+
+    def no_logs(self, call: Call) -> Answer:
+        """The old server showed its log files to everybody."""
+        raise Refuse(NO_LOGS)
+
+    def _app(self, call: Call) -> AppKeys:
+        """The app of whoever is logged in, the default one for guests: an address to push to is not for everybody."""
         if call.query("token"):
-            self._sessions.of(call)
-        elif not self._access.is_guest(call.request):
+            return self._entry.tickets.app(self._sessions.of(call).app)
+        if not self._access.is_guest(call.request):
             raise Refuse(NEEDS_SIG)
+        return self._entry.tickets.default
+
+
+def _signs(app: AppKeys, now: float) -> bool:
+    """Whether a userSig that the app's keys sign holds: the two halves of a key pair may not belong together."""
+    try:
+        usersig.verify(usersig.mint(app, "check_config", now, 60), app, "check_config", now)
+    except (ValueError, BadTicket):
+        return False
+    return True

@@ -73,6 +73,18 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         PRIMARY KEY (app, room, text)
     ) WITHOUT ROWID;
     """,
+    # RoomService: digests of its clients' tokens, and whose push waits for add_pusher
+    """
+    CREATE TABLE tokens (
+        app INTEGER NOT NULL, user TEXT NOT NULL, digest BLOB NOT NULL, guest INTEGER NOT NULL, since REAL NOT NULL,
+        PRIMARY KEY (app, user)
+    ) WITHOUT ROWID;
+    CREATE TABLE awaited (
+        serial INTEGER PRIMARY KEY AUTOINCREMENT,
+        app INTEGER NOT NULL, room TEXT NOT NULL, text INTEGER NOT NULL, user TEXT NOT NULL,
+        UNIQUE (app, room, text, user)
+    );
+    """,
 )
 """Step n leads from schema n to n+1 and is never changed once released. Append; each runs in one transaction."""
 
