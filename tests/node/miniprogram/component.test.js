@@ -105,30 +105,30 @@ test('a member without the right to send pushes nothing', async () => {
   made.room.start();
   await tick();
   expect(calls.filter(([who]) => who === 'pusher')).toEqual([]);
-  expect(made.count('.webrtc-player')).toBe(1);
+  expect(made.count('.room-player')).toBe(1);
 });
 
 test.each([
-  ['1v1', 1, ['webrtc-1v1', 'webrtc-place-1']],
-  ['bigsmall', 1, ['webrtc-bigsmall', 'webrtc-place-1']],
-  ['1v3', 3, ['webrtc-1v3', 'webrtc-place-3']],
-  ['1u3d', 3, ['webrtc-1u3d', 'webrtc-place-3']],
-  ['1l3r', 3, ['webrtc-1l3r', 'webrtc-place-3']],
-  ['grid', 3, ['webrtc-grid', 'webrtc-place-3']],
-  ['float', 3, ['webrtc-float', 'webrtc-place-3']],
-  ['', 3, ['webrtc-1v3']],
-  ['unknown', 3, ['webrtc-1v3']],
+  ['1v1', 1, ['room-1v1', 'room-place-1']],
+  ['bigsmall', 1, ['room-bigsmall', 'room-place-1']],
+  ['1v3', 3, ['room-1v3', 'room-place-3']],
+  ['1u3d', 3, ['room-1u3d', 'room-place-3']],
+  ['1l3r', 3, ['room-1l3r', 'room-place-3']],
+  ['grid', 3, ['room-grid', 'room-place-3']],
+  ['float', 3, ['room-float', 'room-place-3']],
+  ['', 3, ['room-1v3']],
+  ['unknown', 3, ['room-1v3']],
 ])('template %p shows %d others and says -8 beyond', async (template, most, classes) => {
   const users = ['a1', 'b1', 'c1', 'd1'];
   const made = await enter({ template }, ...users.slice(0, most));
   expect(made.count('#rtcpusher')).toBe(1);
-  expect(made.count('.webrtc-player')).toBe(most);
+  expect(made.count('.room-player')).toBe(most);
   classes.forEach((name) => expect(made.count(`.${name}`)).toBe(1));
   expect(made.errors()).toEqual([]);
   world.socket.receive({ cmd: 'userlist', userlist: userlist(...users.slice(0, most + 1)) });
   world.socket.receive({ cmd: 'userlist', userlist: userlist(...users.slice(0, most + 1)) });
   await tick();
-  expect(made.count('.webrtc-player')).toBe(most);
+  expect(made.count('.room-player')).toBe(most);
   expect(made.errors()).toEqual([-8]);
   // Who waited outside comes in when a place is free; nobody else is touched.
   calls.length = 0;
@@ -155,7 +155,7 @@ test('another template in mid-call: the new tags push and play again', async () 
   calls.length = 0;
   made.rendered.setData({ template: '1v1' });
   await tick();
-  expect(made.count('.webrtc-1v1')).toBe(1);
+  expect(made.count('.room-1v1')).toBe(1);
   expect(made.members.map(({ userID }) => userID)).toEqual(['alice']);
   expect(made.errors()).toEqual([-8]);
   expect(calls).toContainEqual(['pusher', 'start', PUSH]);
@@ -345,10 +345,10 @@ test('the sound and the picture of one member', async () => {
 test('without autoplay a member plays when it is tapped', async () => {
   const made = await enter({ autoplay: false }, 'bob');
   expect(calls.filter(([who]) => who === 'player-bob')).toEqual([]);
-  expect(made.count('.webrtc-wanted')).toBe(1);
-  made.get('.webrtc-wanted').dispatchEvent('tap');
+  expect(made.count('.room-wanted')).toBe(1);
+  made.get('.room-wanted').dispatchEvent('tap');
   await tick();
-  expect(made.count('.webrtc-wanted')).toBe(0);
+  expect(made.count('.room-wanted')).toBe(0);
   expect(calls.filter(([who]) => who === 'player-bob').map(([, name]) => name)).toEqual(['stop', 'play']);
 });
 
@@ -358,7 +358,7 @@ test('another URL of a member: stop, then play', async () => {
   world.socket.receive({ cmd: 'userlist', userlist: [{ userid: 'bob', playurl: 'rtmp://gw/live/new' }] });
   await tick();
   expect(calls).toEqual([['player-bob', 'stop', 'rtmp://gw/live/new'], ['player-bob', 'play', 'rtmp://gw/live/new']]);
-  expect(made.count('.webrtc-player')).toBe(1);
+  expect(made.count('.room-player')).toBe(1);
 });
 
 describe('a player', () => {

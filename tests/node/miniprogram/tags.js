@@ -52,15 +52,12 @@ function ffmpeg({ files, folder, retryMs = 500 }) {
 
 /** Register the two tags; `made` gives a context for each. Returns what goes into `usingComponents`. */
 function load(made) {
-  /** The pushers on the page. A phone has one; here each phone makes its own context when it is drawn. */
-  const pushers = [];
   const contextOf = (tag, kind) => (tag.context_ = tag.context_ || made[kind](tag));
   const tag = (properties, kind) =>
     simulate.load({
       template: '<view><slot></slot></view>',
       properties,
       attached() {
-        if (kind === 'push') pushers.push(this);
         if (this.data.autoplay && this.data.src) contextOf(this, kind).play();
       },
       detached() {
@@ -69,7 +66,10 @@ function load(made) {
     });
   const usingComponents = { 'live-pusher': tag(PUSHER, 'push'), 'live-player': tag(PLAYER, 'play') };
   Object.assign(wx, {
-    createLivePusherContext: () => contextOf(pushers[pushers.length - 1], 'push'),
+    createLivePusherContext(id, component) {
+      const pusher = component.selectComponent(`#${id}`);
+      return pusher ? contextOf(pusher, 'push') : null;
+    },
     createLivePlayerContext(id, component) {
       const player = component.selectComponent(`#${id}`);
       return player ? contextOf(player, 'play') : null;

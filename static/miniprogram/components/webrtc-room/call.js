@@ -9,9 +9,9 @@
  */
 
 const { Im } = require('../../utils/im.js');
+const { templateOf } = require('../common/layout.js');
+const { Stage } = require('../common/stage.js');
 const { ImHandler } = require('./im_handler.js');
-const { arrange, maxMembers, seat } = require('./layout.js');
-const { Player } = require('./player.js');
 
 /** What pages are told, as RoomEvent with the tag `error`. */
 const ERROR = {
@@ -39,20 +39,15 @@ const ENDINGS = {
 };
 
 /**
- * @typedef {import('./layout.js').RoomMember} RoomMember
- * @typedef {import('./layout.js').Listed} Listed
+ * @typedef {import('../common/layout.js').Listed} Listed
  * @typedef {{
  *   server: string, roomID: number | string, userID: string, userName: string, userSig: string, sdkAppID: number,
  *   privateMapKey: string, template: string, roomCreator: string, enableIM: boolean, autoplay: boolean,
  * }} Settings
- * @typedef {{ pushURL: string, members: RoomMember[], place: number }} Scene what the template draws
  * @typedef {{
  *   settings: () => Settings,
- *   show: (scene: Partial<Scene>, done?: () => void) => void,
  *   failed: (code: number, detail: string) => void,
  *   imEvent: import('./im_handler.js').Fire,
- *   pusher: () => WechatMiniprogram.LivePusherContext,
- *   player: (id: string) => WechatMiniprogram.LivePlayerContext,
  * }} Host
  */
 
@@ -60,12 +55,7 @@ const ENDINGS = {
 const nothing = () => ({
   failures: 0,
   asking: false,
-  pushing: false,
-  tooMany: false,
   list: /** @type {Listed[]} */ ([]),
-  members: /** @type {RoomMember[]} */ ([]),
-  /** @type {Map<string, Player>} */
-  players: new Map(),
   /** @type {Map<string, string>} */
   names: new Map(),
   line: /** @type {InstanceType<typeof Im> | null} */ (null),
@@ -75,9 +65,17 @@ const nothing = () => ({
 });
 
 class Call {
-  /** @param {Host} host */
-  constructor(host) {
+  /** @param {Host} host @param {import('../common/stage.js').Screen} screen */
+  constructor(host, screen) {
     this._host = host;
+    this.stage = new Stage(screen, {
+      casting: () => {
+        const { template, userID, roomCreator, autoplay } = host.settings();
+        return { template, userID, presenter: roomCreator, autoplay };
+      },
+      full: (limit) => host.failed(ERROR.TOO_MANY_MEMBERS, `more than ${limit + 1} people are in this room`),
+      hopeless: () => {}, // whoever is listed may come any moment
+    });
     this.im = new ImHandler(host.imEvent);
     this.running = false;
     this._now = nothing();
@@ -101,14 +99,12 @@ class Call {
     this.running = false;
     clearTimeout(this._now.timer);
     this._now.requests.forEach((request) => request.abort());
-    this._now.players.forEach((player) => player.stop());
-    if (this._now.pushing) this._host.pusher().stop();
     const { line, asking } = this._now;
     if (line ? !line.open && !line.over : asking) this._quit();
     if (line) line.stop();
     this.im.stop();
     this._now = nothing();
-    this._host.show({ pushURL: '', members: [], place: this._seat() });
+    this.stage.clear();
   }
 
   /** There is no line to say goodbye on just now: the others shall not wait for our time to run out. */
@@ -124,38 +120,21 @@ class Call {
   }
 
   pause() {
-    if (this._now.pushing) this._host.pusher().pause();
-    this._now.players.forEach((player) => player.pause());
+    this.stage.pause();
   }
 
   resume() {
-    if (this._now.pushing) this._host.pusher().resume();
-    this._now.players.forEach((player) => player.resume());
+    this.stage.resume();
     if (this._now.line) this._now.line.check();
   }
 
-  /** The camera was switched on or off: a pusher takes that only when it starts. */
-  restartPusher() {
-    this._host.show({}, () => {
-      if (this._now.pushing) this._startPusher();
-    });
+  layout() {
+    return templateOf(this._host.settings().template);
   }
 
-  switchCamera() {
-    this._host.pusher().switchCamera({});
-  }
-
-  /** Places have changed: another presenter. */
   relayout() {
-    if (this.running) this._arrange();
-    else this._host.show({ place: this._seat() });
-  }
-
-  /** Another template stands on the page, with new tags: they know nothing of what the old ones did. */
-  redrawn() {
-    this.relayout();
-    if (this._now.pushing) this._host.pusher().start();
-    this._now.players.forEach((player) => player.redrawn());
+    if (this.running) this.stage.list(this._named());
+    else this.stage.reseat();
   }
 
   // --- the way in
@@ -210,18 +189,9 @@ class Call {
   _entered(answer) {
     this._openLine();
     if (!this.running) return;
-    this._host.show({ pushURL: answer.pushURL, place: this._seat() }, () => {
-      // Without a right to send there is no address, and nothing to publish.
-      if (this.running && answer.pushURL) this._startPusher();
-    });
+    // Without a right to send there is no address, and nothing to publish.
+    this.stage.push(answer.pushURL || '');
     this._listed(answer.members || []);
-  }
-
-  _startPusher() {
-    const pusher = this._host.pusher();
-    if (this._now.pushing) pusher.stop();
-    this._now.pushing = true;
-    pusher.start();
   }
 
   _openLine() {
@@ -266,54 +236,12 @@ class Call {
   _listed(list) {
     if (!this.running) return;
     this._now.list = list.filter((entry) => entry && entry.userID && entry.accelerateURL);
-    this._arrange();
+    this.stage.list(this._named());
     if (this._now.list.some(({ userID }) => !this._now.names.has(userID))) this._askNames();
   }
 
-  _arrange() {
-    const { template, autoplay } = this._host.settings();
-    const limit = maxMembers(template);
-    const { members, started, ended, over } = arrange(this._now.members, this._now.list, { limit, autoplay });
-    ended.forEach((member) => {
-      const player = this._now.players.get(member.userID);
-      if (player) player.stop();
-      this._now.players.delete(member.userID);
-    });
-    this._now.members = members;
-    this._draw(() => started.forEach((member) => this._play(member)));
-    if (over && !this._now.tooMany) {
-      this._host.failed(ERROR.TOO_MANY_MEMBERS, `more than ${limit + 1} people are in this room`);
-    }
-    this._now.tooMany = over;
-  }
-
-  /** @param {RoomMember} member */
-  _play(member) {
-    if (this._now.members.indexOf(member) < 0) return;
-    let player = this._now.players.get(member.userID);
-    if (!player) {
-      player = new Player(member, {
-        context: this._host.player,
-        autoplay: () => this._host.settings().autoplay,
-        changed: (done) => this._draw(done),
-      });
-      this._now.players.set(member.userID, player);
-    }
-    player.start();
-  }
-
-  /** @param {() => void} [done] */
-  _draw(done) {
-    const place = this._seat();
-    const members = this._now.members.map((member) =>
-      Object.assign({}, member, { userName: this._now.names.get(member.userID) || member.userID }),
-    );
-    this._host.show({ members, place }, done);
-  }
-
-  _seat() {
-    const { template, userID, roomCreator } = this._host.settings();
-    return seat(this._now.members, { template, self: userID, presenter: roomCreator });
+  _named() {
+    return this._now.list.map((entry) => Object.assign({ userName: this._now.names.get(entry.userID) }, entry));
   }
 
   /** Names for the pictures. They are only decoration: no answer, no names. */
@@ -323,29 +251,8 @@ class Call {
     this._post('get_room_members', { userID, userSig, roomID: String(roomID) }, (answer) => {
       if (answer.code !== 0 || !Array.isArray(answer.members)) return;
       answer.members.forEach((member) => this._now.names.set(member.userID, member.nickName));
-      this._draw();
+      this.stage.list(this._named());
     });
-  }
-
-  /** @param {string} userID @param {boolean} enable */
-  showVideo(userID, enable) {
-    const member = this._now.members.find((one) => one.userID === userID);
-    const player = this._now.players.get(userID);
-    if (!member || !player) return;
-    member.hidden = !enable;
-    const begin = enable && !member.wanted;
-    member.wanted = member.wanted || enable;
-    this._draw(() => {
-      if (begin) player.start();
-    });
-  }
-
-  /** @param {string} userID @param {boolean} enable */
-  hearAudio(userID, enable) {
-    const member = this._now.members.find((one) => one.userID === userID);
-    if (!member) return;
-    member.muted = !enable;
-    this._draw();
   }
 
   // --- what the tags say
@@ -379,12 +286,6 @@ class Call {
   pusherError(code, message) {
     const what = code === 10001 ? 'the camera' : code === 10002 ? 'the microphone' : 'camera or microphone';
     this._host.failed(ERROR.PERMISSION, `${what} may not be used: ${message || code}`);
-  }
-
-  /** @param {string} userID @param {number} code */
-  playerState(userID, code) {
-    const player = this._now.players.get(userID);
-    if (player) player.event(code);
   }
 }
 

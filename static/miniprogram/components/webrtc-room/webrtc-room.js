@@ -3,9 +3,8 @@
  * component of December 2018 (docs/miniprogram.md lists them); what happens between them is in call.js.
  */
 
-const config = require('../../config.js');
+const { roomComponent, serverOf } = require('../common/component.js');
 const { Call } = require('./call.js');
-const { templateOf } = require('./layout.js');
 
 /**
  * @typedef {import('./im_handler.js').Sent} Sent
@@ -13,27 +12,17 @@ const { templateOf } = require('./layout.js');
  * @typedef {import('./im_handler.js').Custom} Custom
  */
 
-/** Origin of the gateway. Old pages name the address of the room service, which stands on the same. @param {string} address */
-function origin(address) {
-  const full = /^[a-z]+:\/\//.test(address) ? address : `https://${address}`;
-  return full.split('/').slice(0, 3).join('/');
-}
-
-/** @param {any} component @returns {Call} the stay of this component: one at a time */
-function callOf(component) {
-  if (!component.call_) {
-    component.call_ = new Call({
-      settings: () =>
-        Object.assign({}, component.data, { server: origin(component.data.serverDomain || config.server) }),
-      show: (scene, done) => component.setData(scene, done),
-      failed: (code, detail) => component.triggerEvent('RoomEvent', { tag: 'error', code, detail }),
-      imEvent: (tag, code, detail) => component.triggerEvent('IMEvent', { tag, code, detail }),
-      pusher: () => component.pusher_ || (component.pusher_ = wx.createLivePusherContext()),
-      player: (id) => wx.createLivePlayerContext(id, component),
-    });
-  }
-  return component.call_;
-}
+const room = roomComponent(
+  (component, screen) =>
+    new Call(
+      {
+        settings: () => Object.assign({}, component.data, { server: serverOf(component.data.serverDomain) }),
+        failed: (code, detail) => component.triggerEvent('RoomEvent', { tag: 'error', code, detail }),
+        imEvent: (tag, code, detail) => component.triggerEvent('IMEvent', { tag, code, detail }),
+      },
+      screen,
+    ),
+);
 
 Component({
   properties: {
@@ -96,54 +85,19 @@ Component({
     serverDomain: { type: String, value: '' },
   },
 
-  data: {
-    /** the template in use; nothing is drawn before the properties are known, since another one makes new tags */
-    layout: '',
-    pushURL: '',
-    /** @type {import('./layout.js').RoomMember[]} */
-    members: [],
-    place: 0,
-    onPage: false,
-  },
-
-  ready() {
-    this.setData({ onPage: true });
-    this.relayout();
-  },
-
-  detached() {
-    callOf(this).stop();
-  },
+  data: { ...room.data, pushes: true },
+  ready: room.ready,
+  detached: room.detached,
 
   methods: {
-    /** Enter the room of the properties, publish, play the others. */
-    start() {
-      callOf(this).start();
-    },
-
-    /** Leave it. */
-    stop() {
-      callOf(this).stop();
-    },
-
-    pause() {
-      callOf(this).pause();
-    },
-
-    resume() {
-      callOf(this).resume();
-    },
-
-    switchCamera() {
-      callOf(this).switchCamera();
-    },
+    ...room.methods,
 
     /**
      * @param {boolean} enable
      * @param {string} [userID] whose picture is shown; nobody: our own camera
      */
     enableVideo(enable, userID) {
-      if (userID && userID !== this.data.userID) callOf(this).showVideo(userID, enable);
+      if (userID && userID !== this.data.userID) room.of(this).stage.showVideo(userID, enable);
       else this.setData({ enableCamera: enable });
     },
 
@@ -152,69 +106,28 @@ Component({
      * @param {string} [userID] whose sound is heard; nobody: our own microphone
      */
     enableAudio(enable, userID) {
-      if (userID && userID !== this.data.userID) callOf(this).hearAudio(userID, enable);
+      if (userID && userID !== this.data.userID) room.of(this).stage.hearAudio(userID, enable);
       else this.setData({ muted: !enable });
     },
 
     /** @param {string} to @param {string} text @param {Sent} [succ] @param {Failed} [fail] */
     sendC2CTextMsg(to, text, succ, fail) {
-      callOf(this).im.sendText(text, to || '', succ, fail);
+      room.of(this).im.sendText(text, to || '', succ, fail);
     },
 
     /** @param {string} to @param {Custom} message @param {Sent} [succ] @param {Failed} [fail] */
     sendC2CCustomMsg(to, message, succ, fail) {
-      callOf(this).im.sendCustom(message, to || '', succ, fail);
+      room.of(this).im.sendCustom(message, to || '', succ, fail);
     },
 
     /** @param {string} text @param {Sent} [succ] @param {Failed} [fail] */
     sendGroupTextMsg(text, succ, fail) {
-      callOf(this).im.sendText(text, null, succ, fail);
+      room.of(this).im.sendText(text, null, succ, fail);
     },
 
     /** @param {Custom} message @param {Sent} [succ] @param {Failed} [fail] */
     sendGroupCustomMsg(message, succ, fail) {
-      callOf(this).im.sendCustom(message, null, succ, fail);
-    },
-
-    // --- for the template
-
-    relayout() {
-      if (!this.data.onPage) return;
-      const layout = templateOf(this.data.template);
-      const component = /** @type {any} */ (this);
-      if (layout === this.data.layout) {
-        callOf(this).relayout();
-        return;
-      }
-      this.setData({ layout }, () => {
-        component.pusher_ = wx.createLivePusherContext();
-        callOf(this).redrawn();
-      });
-    },
-
-    cameraChanged() {
-      if (!this.data.onPage) return;
-      callOf(this).restartPusher();
-    },
-
-    /** @param {any} event */
-    onPush(event) {
-      callOf(this).pusherState(event.detail.code, event.detail.message);
-    },
-
-    /** @param {any} event */
-    onPushError(event) {
-      callOf(this).pusherError(event.detail.errCode, event.detail.errMsg);
-    },
-
-    /** @param {any} event */
-    onPlay(event) {
-      callOf(this).playerState(event.currentTarget.dataset.uid, event.detail.code);
-    },
-
-    /** A tap on somebody who is not played. @param {any} event */
-    onWanted(event) {
-      this.enableVideo(true, event.currentTarget.dataset.uid);
+      room.of(this).im.sendCustom(message, null, succ, fail);
     },
   },
 });

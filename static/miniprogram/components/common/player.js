@@ -4,7 +4,7 @@
  *
  * Mode RTC first: on a server that is not the vendor's it always reports -2302 (it has no accelerated address), and
  * then either plays the plain URL or, in some builds, shows nothing or gives up. So what shows nothing within 5 s
- * changes to mode live with a small cache, once and for the rest of its stay.
+ * changes to mode live with a small cache, for as long as its address is the same.
  */
 
 /** @typedef {import('./layout.js').RoomMember} RoomMember */
@@ -21,13 +21,17 @@ const EVENT = {
 };
 const PICTURE_MS = 5000;
 const PAUSES_MS = [500, 1000, 2000, 4000, 8000];
-const LIVE = { minCache: 0.2, maxCache: 0.8 };
+/** @type {import('./layout.js').Playing} */
+const FALLBACK = { mode: 'live', minCache: 0.2, maxCache: 0.8 };
+/** So many losses without a picture between them, and the page is told; we go on trying. */
+const PATIENCE = 4;
 
 class Player {
   /**
    * @param {RoomMember} member changed in place
    * @param {{ context: (id: string) => WechatMiniprogram.LivePlayerContext, autoplay: () => boolean,
-   *   changed: (done?: () => void) => void }} host `changed` shows the members as they are now, then calls `done`
+   *   changed: (done?: () => void) => void, hopeless: () => void }} host `changed` shows the members as they are now,
+   *   then calls `done`; `hopeless`: nothing could be played for long
    */
   constructor(member, host) {
     this.member = member;
@@ -43,6 +47,7 @@ class Player {
   /** The member is on the page: play it, if somebody wants to see it. */
   start() {
     this._failures = 0;
+    this._seen = false;
     if (this.member.wanted) this._attempt();
   }
 
@@ -128,7 +133,7 @@ class Player {
   }
 
   _toLive() {
-    Object.assign(this.member, LIVE, { mode: 'live' });
+    Object.assign(this.member, FALLBACK);
     this._attempt();
   }
 
@@ -143,6 +148,7 @@ class Player {
     const pause = PAUSES_MS[Math.min(this._failures, PAUSES_MS.length - 1)];
     this._failures += 1;
     this._timer = setTimeout(() => this._attempt(), pause);
+    if (this._failures === PATIENCE) this._host.hopeless();
   }
 
   /** @param {boolean} loading */
