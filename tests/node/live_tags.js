@@ -28,8 +28,9 @@ const pusher = ({ url, file, ...common }) =>
 const player = ({ url, path, mode, ...common }) =>
   new Tag({
     ...common,
+    // Written as it comes: one that waits for more when it is stopped may have to be killed.
     argv: () => [...(url().startsWith('rtmp') ? ['-rtmp_live', 'live'] : []), ...PROBE, '-i', url(), '-c', 'copy', ...FLV,
-      '-y', path()],
+      '-flush_packets', '1', '-y', path()],
     sign: 'Input #0',
     // As on phones: an address without the vendor's three parameters has no accelerated one.
     before: () => (mode() === 'RTC' ? [-2302] : []),
