@@ -99,7 +99,7 @@ class Gateway:
         self._stop.append(store.close)
         kinds = room_service_policies(policies(config.rooms), config.room_service)
         self.directory = Directory(config.rooms, self.apps.bizids)
-        self.groups = Groups(config.messages)
+        self.groups = Groups(config.messages, self.directory.moderation.check_words)
         store.restore(self.directory, kinds, self.groups)
         guests = GuestTickets(store)
         known_guests = guests.load()
@@ -243,8 +243,10 @@ class Gateway:
             beat += 1
             now = monotonic()
             self.directory.expire(now)
+            self.directory.moderation.expire(now)
             if beat % EXPIRE_EVERY == 0:
                 self.groups.expire(now, int(wall() * 1000))
+                self.directory.moderation.prune(self.groups.__contains__)
             if beat % SWEEP_EVERY == 0:
                 self.streams.sweep(now)
                 if self._tls is not None:

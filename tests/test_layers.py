@@ -53,7 +53,9 @@ SIBLINGS: dict[str, dict[str, set[str]]] = {
         "room": {"privileges", "events"},
         "events": {"privileges", "room"},
         "resume": {"room"},
-        "directory": {"room", "events", "privileges", "resume"},
+        "moderation": {"room", "privileges", "deadlines"},
+        # It shows what moderators have decided.
+        "directory": {"room", "events", "privileges", "resume", "deadlines", "moderation"},
         "groups": {"room", "events"},
     },
     "media": {

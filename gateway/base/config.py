@@ -113,6 +113,7 @@ class RoomsConfig:
     heartbeat_s: float = 20.0
     resume_s: float = 15.0
     reserved_users: tuple[str, ...] = ("admin", "administrator")
+    administrators: tuple[str, ...] = ("administrator", "admin")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -35,11 +35,19 @@ class MemberEntered:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class MemberLeft:
-    """StreamRemoved of its streams came before. Reasons: `left`, `timeout`, `kicked`, `moved`."""
+    """StreamRemoved of its streams came before. Reasons: `left`, `timeout`, `moved`, `kicked`, `disbanded`."""
 
     room: RoomKey
     user_id: str
     reason: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StrangerRemoved:
+    """Somebody who is no member of the room was thrown out: what it plays, pushes and reads there ends."""
+
+    room: RoomKey
+    user_id: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -90,5 +98,13 @@ class StreamRemoved:
 
 
 RoomEvent = (
-    RoomCreated | RoomClosed | MemberEntered | MemberLeft | MemberUpdated | StreamAdded | StreamChanged | StreamRemoved
+    RoomCreated
+    | RoomClosed
+    | MemberEntered
+    | MemberLeft
+    | StrangerRemoved
+    | MemberUpdated
+    | StreamAdded
+    | StreamChanged
+    | StreamRemoved
 )

@@ -21,6 +21,7 @@ class Privilege(enum.IntFlag):
     RECEIVE_AUX = 128
 
     ALL = 255
+    SENDING = SEND_AUDIO | SEND_VIDEO | SEND_AUX
     AUDIENCE = ENTER | RECEIVE_AUDIO | RECEIVE_VIDEO
 
 

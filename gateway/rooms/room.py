@@ -139,8 +139,10 @@ class Member:
 
     __slots__ = (
         "alive_until",
+        "audience",
         "avatar",
         "entered_at",
+        "granted",
         "guest",
         "last_seen",
         "nick",
@@ -161,6 +163,11 @@ class Member:
         self.user_id = user_id
         self.nick = nick
         self.privileges = privileges
+        """What it may do now."""
+        self.granted = privileges
+        """What its ticket lets it do in its role: the same, unless a moderator has decided otherwise."""
+        self.audience = False
+        """It has chosen to send nothing, whatever its ticket says."""
         self.guest = guest
         self.entered_at = entered_at
         self.last_seen = entered_at
@@ -186,8 +193,12 @@ class Member:
         return self.resume_until is not None and self.session is None
 
     def may(self, privilege: Privilege) -> bool:
-        """Whether the member's ticket grants every bit of `privilege`."""
+        """Whether the member has every bit of `privilege` now."""
         return grants(self.privileges, privilege)
+
+    def may_claim(self, privilege: Privilege) -> bool:
+        """Whether the member has every bit now, or would have if a moderator had not taken it away."""
+        return grants(self.privileges | self.granted, privilege)
 
     def may_send(self, kind: StreamKind, *, video: bool) -> bool:
         return self.may(to_send(aux=kind is StreamKind.AUX, video=video))
@@ -206,6 +217,7 @@ class Room:
         "audience",
         "created_at",
         "creator",
+        "creator_is_guest",
         "custom",
         "info",
         "key",
@@ -234,6 +246,8 @@ class Room:
         self.created_at = created_at
         self.serial = serial
         """Order of creation on this node."""
+        self.creator_is_guest: bool | None = None
+        """Whether the creator came without a ticket when it came first; None: it has not come yet."""
         self.members: dict[str, Member] = {}
         self.custom: dict[str, int | str] = {}
         """RoomService's custom fields."""

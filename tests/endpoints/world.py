@@ -107,7 +107,7 @@ class World:
             rtc=rtc_config,
             refuse_duplicates=refuse_duplicates,
         )
-        self.groups = Groups(messages)
+        self.groups = Groups(messages, self.directory.moderation.check_words)
         self.tickets = Tickets(
             {app.sdk_app_id: app for app in apps}, apps[0].sdk_app_id, urls.max_lifetime_s, self.wall
         )

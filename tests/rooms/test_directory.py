@@ -98,7 +98,7 @@ def test_live_room_ends_when_its_creator_leaves() -> None:
     recorded.directory.leave(host, "left", 1)
     assert recorded.take() == [
         events.MemberLeft(ROOM, "host", "left"),
-        events.MemberLeft(ROOM, "guest", "kicked"),
+        events.MemberLeft(ROOM, "guest", "disbanded"),
         events.RoomClosed(ROOM, "disbanded"),
     ]
     assert session.told == ["room_disband"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import random
 
+from gateway.rooms.deadlines import Deadlines
 from gateway.rooms.directory.blocks import Blocks
-from gateway.rooms.directory.deadlines import Deadlines
 from gateway.rooms.room import RoomKey
 
 
@@ -47,17 +47,14 @@ def test_deadlines_moved_away_cost_no_heap_entries() -> None:
     assert list(deadlines.due(10_020)) == ["a"] and deadlines.next() is None
 
 
-def test_blocks_are_bounded_and_bans_stay_longest() -> None:
+def test_blocks_are_bounded() -> None:
     changed: set[tuple[RoomKey, str]] = set()
     blocks = Blocks(changed, limit=3)
     room = RoomKey(1, "1")
-    blocks.block(room, "banned", ban=True)
     for number in range(10):
-        blocks.block(room, f"u{number}", ban=False)
-    assert blocks.is_banned(room, "banned") and blocks.is_blocked(room, "u9") and not blocks.is_blocked(room, "u0")
+        blocks.block(room, f"u{number}")
+    assert blocks.is_blocked(room, "u9") and not blocks.is_blocked(room, "u0")
     assert (room, "u0") in changed and blocks.record(room, "u0") is None
-    for number in range(3):
-        blocks.block(room, f"b{number}", ban=True)
-    assert not blocks.is_blocked(room, "banned")
-    blocks.unban(room, "nobody")
     blocks.admitted(room, "nobody")
+    blocks.admitted(room, "u9")
+    assert not blocks.is_blocked(room, "u9")

@@ -14,6 +14,7 @@ import pytest
 from gateway.base.errors import Refused
 from gateway.rooms import events
 from gateway.rooms.directory import Changes, Snapshot
+from gateway.rooms.moderation import FOREVER, Medium
 from gateway.rooms.privileges import Privilege
 from gateway.rooms.room import POLICIES, RoomKey, StreamKind
 from tests.rooms.fakes import APP, Recorded, Session
@@ -80,7 +81,7 @@ class Saved:
         self.changes = Changes()
 
     def take(self, changes: Changes) -> None:
-        for name in ("rooms", "members", "stream_ids", "blocks"):
+        for name in ("rooms", "members", "stream_ids", "blocks", "moderation"):
             kept = getattr(self.changes, name)
             for key, record in getattr(changes, name).items():
                 kept.pop(key, None)
@@ -93,6 +94,7 @@ class Saved:
             sorted(self.changes.members.values(), key=lambda record: record.entered_at),  # type: ignore[union-attr]
             list(self.changes.stream_ids.values()),
             list(self.changes.blocks.values()),
+            list(self.changes.moderation.values()),
         ]
         return Snapshot(*(tuple(part) for part in parts))
 
@@ -125,7 +127,7 @@ class Storm:
         if member is not None and rng.random() < 0.5:
             key = member.key
         self.now += rng.choice((0, 0, 0.1, 0.5, 2))
-        match rng.randrange(18):
+        match rng.randrange(20):
             case 0 | 1 | 2 | 3:
                 directory.enter(
                     key,
@@ -184,8 +186,18 @@ class Storm:
                 else:
                     named = self.stream(key, rng.choice(USERS)), f"8888_loose{rng.randrange(4)}"
                     directory.claim_stream(rng.choice(named), key, user)
+            case 18 if key in directory.rooms:
+                rights = rng.choice((None, *RIGHTS[:-1]))
+                directory.moderation.decide_rights(key, user, rights)
+            case 19 if key in directory.rooms:
+                wanted = {medium: rng.random() < 0.5 for medium in Medium if rng.random() < 0.5}
+                if rng.random() < 0.2:
+                    directory.moderation.mute_everybody(key, wanted)
+                else:
+                    directory.moderation.mute(key, user, wanted, until=self.now + rng.choice((1.0, 5.0, FOREVER)))
         if rng.random() < 0.3:
             directory.expire(self.now)
+            directory.moderation.expire(self.now)
 
     def stream(self, key: RoomKey, user: str) -> str:
         if self.rng.random() < 0.1:
@@ -211,7 +223,10 @@ class Storm:
             if member.session is not None:
                 attached.append(member.session)
                 assert member.resume_until is None
-            pushing = any(info.live and info.transport != "webrtc" for info in member.streams.values())
+            live = directory._register.streams.live
+            mine = {info.stream_id for info in member.streams.values() if info.live}
+            mine |= {stream for stream, (owner, _) in live._hidden.items() if owner is member}
+            pushing = any(live.publishing[stream].transport != "webrtc" for stream in mine)
             has_deadline = member in directory._register.deadlines._due
             assert has_deadline == (member.session is None and not pushing), "a member that never or wrongly expires"
         assert len({id(session) for session in attached}) == len(attached), "one session of two members"
@@ -253,6 +268,10 @@ class Storm:
                 )
                 assert not info.has_audio or member.may_send(kind, video=False)
                 assert not info.has_video or member.may_send(kind, video=True)
+                assert member.may_send(kind, video=False) or member.may_send(kind, video=True), "nothing to be shown"
+                moderation = directory.moderation
+                assert info.audio_muted or not moderation.is_muted(key, user, Medium.AUDIO)
+                assert info.video_muted or not moderation.is_muted(key, user, Medium.VIDEO)
         assert self.witness.streams == shown
 
     def check_store(self) -> None:
@@ -276,6 +295,9 @@ class Storm:
         for key in ROOMS:
             for user in USERS:
                 assert again.is_banned(key, user) == directory.is_banned(key, user)
+                assert again.moderation.mutes(key, user) == directory.moderation.mutes(key, user)
+                decided = again.moderation.decided_rights(key, user)
+                assert decided == directory.moderation.decided_rights(key, user)
                 assert again.is_blocked(key, user) == directory.is_blocked(key, user)
                 for kind in StreamKind:
                     assert again.find_stream_id(key, user, kind) == directory.find_stream_id(key, user, kind)

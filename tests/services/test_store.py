@@ -19,6 +19,7 @@ from gateway.base.config import RoomsConfig
 from gateway.base.errors import BadTicket, ConfigError, NotPermitted, Overloaded, ShuttingDown
 from gateway.rooms import events
 from gateway.rooms.directory import Changes, Directory
+from gateway.rooms.moderation import FOREVER, Ban, Medium, Mute
 from gateway.rooms.privileges import Privilege
 from gateway.rooms.room import POLICIES, RoomKey, StreamKind
 from gateway.services.store import FILE, Store, allocate_stream_id
@@ -108,6 +109,13 @@ def test_everything_survives_a_restart(tmp_path: Path) -> None:
     token = directory.issue_resume_token(alice, RANDOM32)
     directory.kick(OTHER, "eve", ban=True)
     directory.kick(OTHER, "mallory")
+    moderation = directory.moderation
+    moderation.mute(ROOM, "bob", {Medium.VIDEO: True}, by="alice")
+    moderation.mute(ROOM, "alice", {Medium.WORDS: True}, until=clock.monotonic + 60)
+    moderation.mute_everybody(ROOM, {Medium.AUDIO: True})
+    moderation.decide_rights(ROOM, "alice", Privilege.AUDIENCE | Privilege.SEND_AUDIO)
+    moderation.ban(OTHER, "mallory", until=clock.monotonic + 100, by="bob", reason="шум")
+    moderation.mute(OTHER, "eve", {Medium.AUDIO: True})
     before = state(directory)
 
     again, store = restart(tmp_path, recorded, clock, store)
@@ -124,7 +132,16 @@ def test_everything_survives_a_restart(tmp_path: Path) -> None:
     assert again.directory.stream_id(RoomKey(APP, "a room", True), "x", StreamKind.AUX, hex_source()) == aux
     with pytest.raises(NotPermitted):
         again.enter("eve", OTHER)
-    assert again.directory.is_blocked(OTHER, "mallory") and not again.directory.is_banned(OTHER, "mallory")
+    assert again.directory.is_blocked(OTHER, "mallory")
+    kept = again.directory.moderation
+    assert kept.mutes(ROOM, "bob") == {Medium.VIDEO: Mute(FOREVER, "alice")}
+    # 60 s were left, of which the restart took 3.
+    assert kept.mutes(ROOM, "alice")[Medium.WORDS].until == pytest.approx(clock.monotonic + 57)
+    assert set(kept.mutes_of_everybody(ROOM)) == {Medium.AUDIO} and not kept.muted_users(OTHER)
+    assert kept.bans(OTHER)["mallory"] == Ban(pytest.approx(clock.monotonic + 97), "bob", "шум")
+    alice_again = again.directory.member(APP, "alice")
+    assert alice_again is not None and alice_again.granted == Privilege.AUDIENCE
+    assert alice_again.privileges == Privilege.AUDIENCE | Privilege.SEND_AUDIO
     assert again.directory.resume(ROOM, "alice", Session(), clock.monotonic + 30, token=token).user_id == "alice"
     assert not again.directory.take_changes().rooms  # restoring is no change
     store.close()
@@ -273,6 +290,7 @@ CHILD = """
 import random, sys, time
 from pathlib import Path
 from gateway.rooms.directory import Directory
+from gateway.rooms.moderation import FOREVER, Ban, Medium, Mute
 from gateway.rooms.privileges import Privilege
 from gateway.base.config import RoomsConfig
 from gateway.rooms.room import POLICIES, RoomKey, StreamKind
@@ -453,6 +471,24 @@ def test_an_unusable_place_is_named(tmp_path: Path) -> None:
     (tmp_path / FILE).mkdir()
     with pytest.raises(ConfigError, match="cannot open"):
         Store(tmp_path)
+
+
+def test_bans_of_before_they_could_end_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = store_file.MIGRATIONS
+    before = next(number for number, step in enumerate(steps) if "CREATE TABLE moderation" in step)
+    monkeypatch.setattr(store_file, "MIGRATIONS", steps[:before])
+    db = store_file.connect(tmp_path / FILE)
+    db.execute("INSERT INTO rooms VALUES (?, '2', 0, 'alice', '', '', 'page', 10, 0, 1, '{}')", (APP,))
+    for user, banned in (("eve", 1), ("mallory", 1), ("bob", 0)):
+        db.execute("INSERT INTO blocks VALUES (?, '2', 0, ?, ?)", (APP, user, banned))
+    db.close()
+    monkeypatch.setattr(store_file, "MIGRATIONS", steps)
+    recorded = Recorded()
+    with Store(tmp_path) as store:
+        store.restore(recorded.directory, POLICIES)
+    assert recorded.directory.moderation.bans(OTHER) == {"eve": Ban(), "mallory": Ban()}
+    assert all(recorded.directory.is_blocked(OTHER, user) for user in ("eve", "mallory", "bob"))
+    assert recorded.directory.room(OTHER).creator_is_guest is False
 
 
 def test_a_newer_schema_is_left_alone(tmp_path: Path) -> None:

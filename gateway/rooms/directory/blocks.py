@@ -1,4 +1,4 @@
-"""Who was thrown out of which room: its URLs are void until it is admitted again; banned, it is not admitted."""
+"""Who was thrown out of which room: the URLs issued to it there are void until it is admitted again."""
 
 from __future__ import annotations
 
@@ -9,44 +9,37 @@ from gateway.rooms.directory.records import BlockRecord
 from gateway.rooms.room import RoomKey
 
 MAX_BLOCKS: Final = 100_000
-"""Per node; beyond it the oldest go, bans last."""
+"""Per node; beyond it the oldest go."""
 
 
 class Blocks:
-    """`changed` collects the keys whose record is new, other or gone."""
+    """`changed` collects the keys whose record is new or gone."""
 
     def __init__(self, changed: set[tuple[RoomKey, str]], limit: int = MAX_BLOCKS) -> None:
-        self._banned: dict[tuple[RoomKey, str], bool] = {}
+        self._blocked: dict[tuple[RoomKey, str], None] = {}
         self._changed = changed
         self._limit = limit
 
-    def block(self, key: RoomKey, user_id: str, *, ban: bool) -> None:
-        self._banned[(key, user_id)] = self._banned.pop((key, user_id), False) or ban
+    def block(self, key: RoomKey, user_id: str) -> None:
+        self._blocked.pop((key, user_id), None)
+        self._blocked[(key, user_id)] = None
         self._changed.add((key, user_id))
-        if len(self._banned) > self._limit:
-            oldest = next((one for one, banned in self._banned.items() if not banned), next(iter(self._banned)))
-            del self._banned[oldest]
+        if len(self._blocked) > self._limit:
+            oldest = next(iter(self._blocked))
+            del self._blocked[oldest]
             self._changed.add(oldest)
 
-    def unban(self, key: RoomKey, user_id: str) -> None:
-        if (key, user_id) in self._banned:
-            self._banned[(key, user_id)] = False
-            self._changed.add((key, user_id))
-
     def admitted(self, key: RoomKey, user_id: str) -> None:
-        if self._banned.pop((key, user_id), None) is not None:
+        if (key, user_id) in self._blocked:
+            del self._blocked[(key, user_id)]
             self._changed.add((key, user_id))
 
     def is_blocked(self, key: RoomKey, user_id: str) -> bool:
-        return (key, user_id) in self._banned
-
-    def is_banned(self, key: RoomKey, user_id: str) -> bool:
-        return self._banned.get((key, user_id), False)
+        return (key, user_id) in self._blocked
 
     def record(self, key: RoomKey, user_id: str) -> BlockRecord | None:
-        banned = self._banned.get((key, user_id))
-        return None if banned is None else BlockRecord(key, user_id, banned)
+        return BlockRecord(key, user_id) if (key, user_id) in self._blocked else None
 
     def restore(self, saved: Iterable[BlockRecord]) -> None:
         for block in saved:
-            self._banned[(block.room, block.user_id)] = block.banned
+            self._blocked[(block.room, block.user_id)] = None

@@ -11,6 +11,8 @@ after the call, and what a listener makes happen is announced after what it hear
 
 Invariants: a user of an app is in at most one room; a member has at most one control session; a listed stream has a
 member, and a live one without member is loose (live.py); a room without members goes (unless its policy keeps it).
+
+What moderators decide (rooms/moderation) is shown here: a muted stream, rights that differ from the ticket's, a ban.
 """
 
 from __future__ import annotations
@@ -32,8 +34,10 @@ from gateway.base.errors import (
     RoomFull,
     TooMany,
 )
+from gateway.rooms import events
 from gateway.rooms.directory.records import Changes, Snapshot, StreamIdRecord
 from gateway.rooms.directory.register import Register
+from gateway.rooms.moderation import Moderation, ModerationEvent, RoomModerated
 from gateway.rooms.privileges import Privilege
 from gateway.rooms.room import (
     POLICIES,
@@ -67,10 +71,14 @@ class StreamOwner:
 class Directory:
     """The rooms of all apps. `bizids` gives each app's bizid, for stream ids. Use it from one thread."""
 
-    def __init__(self, config: RoomsConfig, bizids: Mapping[int, str]) -> None:
+    def __init__(self, config: RoomsConfig, bizids: Mapping[int, str], moderation: Moderation | None = None) -> None:
         self._config = config
-        self._reserved = {"admin", "administrator", *(name.lower() for name in config.reserved_users)}
-        self._register = Register(config.resume_s, bizids)
+        names = ("admin", "administrator", *config.administrators, *config.reserved_users)
+        self._reserved = {name.lower() for name in names}
+        self.moderation = moderation or Moderation(config.administrators)
+        self._register = Register(config.resume_s, bizids, self.moderation)
+        self.moderation.creator_of = self.creator_of
+        self.moderation.events.on("event", self._on_decision)
 
     # --- questions
 
@@ -126,6 +134,18 @@ class Directory:
         if present is not None and not present.guest:
             raise NameTaken(f"{user_id} is present by a ticket")
 
+    def creator_of(self, key: RoomKey) -> str:
+        """Return whose word counts in the room as its creator's; "" if nobody's does.
+
+        Nor does that of a guest who bears the name of a creator that had a ticket.
+        """
+        room = self._register.index.rooms.get(key)
+        if room is None:
+            return ""
+        present = room.members.get(room.creator)
+        borrowed = present is not None and present.guest and not room.creator_is_guest
+        return "" if borrowed else room.creator
+
     # --- rooms
 
     def draw_room_id(self, app: int, draw: Callable[[], int]) -> RoomKey:
@@ -163,7 +183,7 @@ class Directory:
         return room
 
     def close_room(self, key: RoomKey) -> None:
-        """End a room: its members leave (`kicked`), their sessions are told `room_disband`. Raises NoSuchRoom."""
+        """End a room: its members leave (`disbanded`), their sessions are told `room_disband`. Raises NoSuchRoom."""
         self._register.disband(self.room(key))
         self._register.outbox.deliver()
 
@@ -182,10 +202,13 @@ class Directory:
         nick: str = "",
         session: ControlSession | None,
         guest: bool = False,
+        audience: bool = False,
         create: RoomPolicy | None = None,
         now: float,
     ) -> Member:
         """Admit a user whose ticket has been checked; `create` makes the room if need be. Return its member.
+
+        `privileges` is what the ticket grants in the user's role, `audience` whether that role is to send nothing.
 
         The user's older control session is told `replaced`; without a session (REST) the attached one stays. A member
         already there keeps its place and its streams, one in another room leaves that first. Nothing changes if this
@@ -197,7 +220,7 @@ class Directory:
             raise BadRequest(f"nickName may have {MAX_NICK} characters")
         if guest:
             self.check_guest(key.app, user_id)
-        if self._register.blocks.is_banned(key, user_id):
+        if self.moderation.is_banned(key, user_id):
             raise NotPermitted(f"{user_id} is banned from room {key.id}")
         if not privileges & Privilege.ENTER:
             raise NotPermitted("the ticket has no right to enter (bit 2)")
@@ -220,10 +243,10 @@ class Directory:
         self._register.blocks.admitted(key, user_id)
         member = room.members.get(user_id)
         if member is None:
-            member = self._register.add_member(room, user_id, nick, privileges, guest, now)
+            member = self._register.add_member(room, user_id, nick, privileges, audience, guest, now)
         else:
             member.guest = member.guest and guest
-            self._register.change(member, nick or member.nick, privileges)
+            self._register.change(member, nick or member.nick, privileges, audience)
         if session is None:
             member.last_seen = now
             member.alive_until = max(member.alive_until, now + room.policy.heartbeat_s)
@@ -265,8 +288,18 @@ class Directory:
         self._register.changed(member)
         return token
 
-    def update_member(self, member: Member, *, nick: str | None = None, privileges: Privilege | None = None) -> None:
-        """Change nick or rights (a role switch with a new ticket); streams lose what may no longer be sent."""
+    def update_member(
+        self,
+        member: Member,
+        *,
+        nick: str | None = None,
+        privileges: Privilege | None = None,
+        audience: bool | None = None,
+    ) -> None:
+        """Change nick, or what the ticket grants in the member's role (as `enter`); None leaves as is.
+
+        Streams lose what may no longer be sent, and get back what may be sent again.
+        """
         if not self.is_present(member):
             return
         if nick is not None and len(nick) > MAX_NICK:
@@ -274,7 +307,8 @@ class Directory:
         self._register.change(
             member,
             member.nick if nick is None else nick,
-            member.privileges if privileges is None else privileges,
+            member.granted if privileges is None else privileges,
+            member.audience if audience is None else audience,
         )
         self._register.outbox.deliver()
 
@@ -309,22 +343,27 @@ class Directory:
     def kick(self, key: RoomKey, user_id: str, *, ban: bool = False) -> bool:
         """Throw a user out; return whether it was there. The URLs issued to it here are blocked until it enters again.
 
-        `ban`: it cannot enter until `unban`. Its session is told `kick` or `banned`. Works for an absent user too.
+        `ban`: it cannot enter until `unban`. Its session is told `kick`, or `banned` if it is. Works for an absent
+        user too.
         """
-        self._register.blocks.block(key, user_id, ban=ban)
+        if ban:
+            self.moderation.ban(key, user_id)
+        self._register.blocks.block(key, user_id)
         member = self.member_in(key, user_id)
         if member is not None:
-            self._register.drop(member, "kicked", "banned" if ban else "kick")
+            self._register.drop(member, "kicked", "banned" if self.is_banned(key, user_id) else "kick")
+        else:
+            self._register.outbox.announce(events.StrangerRemoved(key, user_id))
         self._register.outbox.deliver()
         return member is not None
 
     def unban(self, key: RoomKey, user_id: str) -> None:
         """Let the user enter again. Its old URLs stay blocked until it does."""
-        self._register.blocks.unban(key, user_id)
+        self.moderation.unban(key, user_id)
 
     def readmit(self, key: RoomKey, user_id: str) -> None:
         """URLs issued to a kicked user are good again, as by entering. Nothing for one who is banned."""
-        if not self._register.blocks.is_banned(key, user_id):
+        if not self.is_banned(key, user_id):
             self._register.blocks.admitted(key, user_id)
 
     def is_blocked(self, key: RoomKey, user_id: str) -> bool:
@@ -332,7 +371,21 @@ class Directory:
         return self._register.blocks.is_blocked(key, user_id)
 
     def is_banned(self, key: RoomKey, user_id: str) -> bool:
-        return self._register.blocks.is_banned(key, user_id)
+        return self.moderation.is_banned(key, user_id)
+
+    def _on_decision(self, decision: ModerationEvent) -> None:
+        """Show what a moderator has decided about members who are there."""
+        if isinstance(decision, RoomModerated):
+            room = self._register.index.rooms.get(decision.room)
+            members = list(room.members.values()) if room is not None else []
+        else:
+            member = self.member_in(decision.room, decision.user_id)
+            members = [] if member is None else [member]
+        for member in members:
+            self._register.change(member, member.nick, member.granted, member.audience)
+            self._register.streams.live.refresh(member)
+            self._register.changed(member)
+        self._register.outbox.deliver()
 
     def touch(self, member: Member, source: Source, now: float) -> None:
         """The member has shown life. Only heartbeat, im and rtmp keep one without a control session."""

@@ -2,7 +2,8 @@
 
 A publisher may come before its member (stock clients push before `add_pusher`), stay after it, or have none at all (a
 business server signed for a name of its own): such a stream is *loose* until a member who owns its id appears. A stream
-whose member is away but may resume stays listed as not live, so that others see a pause and no leave.
+whose member is away but may resume stays listed as not live, so that others see a pause and no leave. A live stream of
+which its member may send nothing any more is *hidden*: in no list, until the right comes back.
 """
 
 from __future__ import annotations
@@ -33,13 +34,23 @@ class Publishing:
 
 
 class LiveStreams:
-    """Start, change and end of streams. `gap(member, info, until)` hears when to give a paused one up (inf: never)."""
+    """Start, change and end of streams. `gap(member, info, until)` hears when to give a paused one up (inf: never).
 
-    def __init__(self, outbox: Outbox, gap: Callable[[Member, StreamInfo, float], None]) -> None:
+    `silenced(member)` says of its sound and of its picture whether a moderator has muted them.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        gap: Callable[[Member, StreamInfo, float], None],
+        silenced: Callable[[Member], tuple[bool, bool]],
+    ) -> None:
         self._outbox = outbox
         self._gap = gap
+        self._silenced = silenced
         self.publishing: dict[str, Publishing] = {}
         """Every stream that is live now, by stream id."""
+        self._hidden: dict[str, tuple[Member, StreamKind]] = {}
 
     def started(self, member: Member | None, kind: StreamKind, stream_id: str, publishing: Publishing) -> None:
         """A publisher of `stream_id` has begun, perhaps in the place of another; `member` None: loose."""
@@ -59,6 +70,12 @@ class LiveStreams:
         if info is not None and info.stream_id != stream_id:
             self._remove(member, info)
             info = None
+        if not _may_send_any(member, kind):
+            if info is not None:
+                self._remove(member, info)
+            self._hidden[stream_id] = (member, kind)
+            return
+        self._hidden.pop(stream_id, None)
         restarted = info is not None
         if info is None:
             info = StreamInfo(
@@ -68,7 +85,7 @@ class LiveStreams:
         self._gap(member, info, math.inf)
         info.live = True
         info.transport = publishing.transport
-        _fill(member, info, publishing)
+        self._fill(member, info, publishing)
         if restarted:
             self._outbox.announce(_changed(member, info, restarted=True))
         else:
@@ -106,15 +123,25 @@ class LiveStreams:
             self.refresh(member)
 
     def refresh(self, member: Member) -> None:
-        """Announce whatever differs after the publisher or the member's rights have changed."""
-        for info in member.streams.values():
+        """Announce whatever differs after the publisher, the member's rights or its mutes have changed."""
+        for stream_id, (owner, kind) in list(self._hidden.items()):
+            if owner is member and _may_send_any(member, kind):
+                self._show(member, kind, stream_id, self.publishing[stream_id])
+        for info in list(member.streams.values()):
             publishing = self.publishing.get(info.stream_id) if info.live else _as_it_was(info)
-            if publishing is not None and _fill(member, info, publishing):
+            if publishing is None:
+                continue
+            if not _may_send_any(member, info.kind):
+                self._remove(member, info)
+                if info.live:
+                    self._hidden[info.stream_id] = (member, info.kind)
+            elif self._fill(member, info, publishing):
                 self._outbox.announce(_changed(member, info, restarted=False))
 
     def stopped(self, member: Member | None, kind: StreamKind, stream_id: str, now: float) -> None:
         """The publisher is gone. While its member may still resume, the stream is only paused."""
         self.publishing.pop(stream_id, None)
+        self._hidden.pop(stream_id, None)
         info = member.streams.get(kind) if member is not None else None
         if member is None or info is None or info.stream_id != stream_id or not info.live:
             return
@@ -131,9 +158,14 @@ class LiveStreams:
 
     def left(self, member: Member) -> None:
         """The member goes. What it pushes by RTMP goes on, loose; all else ends with its session."""
+        hidden = [stream_id for stream_id, (owner, _) in self._hidden.items() if owner is member]
+        for stream_id in hidden:
+            del self._hidden[stream_id]
+        live = [info.stream_id for info in member.streams.values() if info.live]
+        for stream_id in hidden + live:
+            if self.publishing[stream_id].transport != "rtmp":
+                del self.publishing[stream_id]
         for info in list(member.streams.values()):
-            if info.live and info.transport != "rtmp":
-                self.publishing.pop(info.stream_id, None)
             self._remove(member, info)
 
     def _remove(self, member: Member, info: StreamInfo) -> None:
@@ -142,7 +174,21 @@ class LiveStreams:
         self._outbox.announce(events.StreamRemoved(member.key, member.user_id, info.kind, info.stream_id))
 
     def is_pushing(self, member: Member) -> bool:
-        return any(info.live and info.transport in PUSHING for info in member.streams.values())
+        shown = any(info.live and info.transport in PUSHING for info in member.streams.values())
+        return shown or any(
+            owner is member and self.publishing[stream_id].transport in PUSHING
+            for stream_id, (owner, _) in self._hidden.items()
+        )
+
+    def _fill(self, member: Member, info: StreamInfo, publishing: Publishing) -> bool:
+        """Write into `info` what of the published reaches others; return whether anything changed."""
+        before = (info.has_audio, info.has_video, info.audio_muted, info.video_muted)
+        no_sound, no_picture = self._silenced(member)
+        info.has_audio = publishing.audio and member.may_send(info.kind, video=False)
+        info.has_video = publishing.video and member.may_send(info.kind, video=True)
+        info.audio_muted = publishing.audio_muted or no_sound
+        info.video_muted = publishing.video_muted or no_picture
+        return before != (info.has_audio, info.has_video, info.audio_muted, info.video_muted)
 
 
 def _as_it_was(info: StreamInfo) -> Publishing:
@@ -152,14 +198,8 @@ def _as_it_was(info: StreamInfo) -> Publishing:
     )
 
 
-def _fill(member: Member, info: StreamInfo, publishing: Publishing) -> bool:
-    """Write into `info` what the member may send of what is published; return whether anything changed."""
-    before = (info.has_audio, info.has_video, info.audio_muted, info.video_muted)
-    info.has_audio = publishing.audio and member.may_send(info.kind, video=False)
-    info.has_video = publishing.video and member.may_send(info.kind, video=True)
-    info.audio_muted = publishing.audio_muted
-    info.video_muted = publishing.video_muted
-    return before != (info.has_audio, info.has_video, info.audio_muted, info.video_muted)
+def _may_send_any(member: Member, kind: StreamKind) -> bool:
+    return member.may_send(kind, video=False) or member.may_send(kind, video=True)
 
 
 def _changed(member: Member, info: StreamInfo, *, restarted: bool) -> events.StreamChanged:

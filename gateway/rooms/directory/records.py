@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+from gateway.rooms.moderation import ModerationRecord
 from gateway.rooms.room import RoomKey, StreamKind
 
 
@@ -23,6 +24,7 @@ class RoomRecord:
     created_at: float
     serial: int
     custom: Mapping[str, int | str] = dataclasses.field(default_factory=dict)
+    creator_is_guest: bool | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class MemberRecord:
     user_id: str
     nick: str
     privileges: int
+    """What the ticket grants in the member's role; what a moderator has decided is kept with the moderation."""
     guest: bool
     entered_at: float
     streams: tuple[StreamRecord, ...]
@@ -65,11 +68,10 @@ class StreamIdRecord:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class BlockRecord:
-    """URLs issued to this user in this room are blocked; `banned`: and it may not enter."""
+    """URLs issued to this user in this room are blocked."""
 
     room: RoomKey
     user_id: str
-    banned: bool
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class Snapshot:
     members: tuple[MemberRecord, ...] = ()
     stream_ids: tuple[StreamIdRecord, ...] = ()
     blocks: tuple[BlockRecord, ...] = ()
+    moderation: tuple[ModerationRecord, ...] = ()
 
 
 @dataclasses.dataclass(slots=True)
@@ -90,9 +93,10 @@ class Changes:
     members: dict[tuple[int, str], MemberRecord | None] = dataclasses.field(default_factory=dict)
     stream_ids: dict[str, StreamIdRecord | None] = dataclasses.field(default_factory=dict)
     blocks: dict[tuple[RoomKey, str], BlockRecord | None] = dataclasses.field(default_factory=dict)
+    moderation: dict[RoomKey, ModerationRecord | None] = dataclasses.field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.rooms or self.members or self.stream_ids or self.blocks)
+        return bool(self.rooms or self.members or self.stream_ids or self.blocks or self.moderation)
 
 
 @dataclasses.dataclass(slots=True)

@@ -11,14 +11,15 @@ from collections.abc import Mapping
 from typing import Final
 
 from gateway.rooms import events
+from gateway.rooms.deadlines import Deadlines
 from gateway.rooms.directory import snapshot
 from gateway.rooms.directory.blocks import Blocks
-from gateway.rooms.directory.deadlines import Deadlines
 from gateway.rooms.directory.index import RoomIndex
 from gateway.rooms.directory.outbox import Outbox
 from gateway.rooms.directory.records import Changes, Dirty, Snapshot
 from gateway.rooms.directory.stream_ids import StreamIds
 from gateway.rooms.directory.streams import StreamTable
+from gateway.rooms.moderation import Medium, Moderation
 from gateway.rooms.privileges import Privilege
 from gateway.rooms.resume import ResumeTokens
 from gateway.rooms.room import ControlSession, Member, Room, RoomKey, RoomPolicy, StreamInfo
@@ -33,8 +34,9 @@ Timed = Member | Room | tuple[Member, StreamInfo]
 class Register:
     """`resume_s`: how long a member whose session died, and its paused streams, are kept."""
 
-    def __init__(self, resume_s: float, bizids: Mapping[int, str]) -> None:
+    def __init__(self, resume_s: float, bizids: Mapping[int, str], moderation: Moderation) -> None:
         self._resume_s = resume_s
+        self._moderation = moderation
         self._serial = 0
         self.index = RoomIndex()
         self.members: dict[tuple[int, str], Member] = {}
@@ -50,6 +52,7 @@ class Register:
             self.changed,
             self._set_gap,
             self.index.rooms.__contains__,
+            self._silenced,
         )
 
     def member(self, app: int, user_id: str) -> Member | None:
@@ -78,23 +81,41 @@ class Register:
         self.index.remove(room)
         self.deadlines.discard(room)
         self.dirty.rooms.add(room.key)
+        self._moderation.close(room.key)
         self.outbox.announce(events.RoomClosed(room.key, reason))
 
     def disband(self, room: Room) -> None:
         for member in list(room.members.values()):
-            self._take_out(member, "kicked", "room_disband")
+            self._take_out(member, "disbanded", "room_disband")
         self.close(room, "disbanded")
 
-    def add_member(self, room: Room, user_id: str, nick: str, privileges: Privilege, guest: bool, now: float) -> Member:
-        member = Member(room, user_id, nick=nick, privileges=privileges, guest=guest, entered_at=now)
+    def add_member(
+        self, room: Room, user_id: str, nick: str, granted: Privilege, audience: bool, guest: bool, now: float
+    ) -> Member:
+        member = Member(room, user_id, nick=nick, privileges=granted, guest=guest, entered_at=now)
+        member.audience = audience
+        member.privileges = self._rights(member)
         room.members[user_id] = member
         self.members[(room.key.app, user_id)] = member
         self.deadlines.discard(room)
         if room.policy.first_is_creator and not room.creator:
             room.creator = user_id
             self.dirty.rooms.add(room.key)
-        self.outbox.announce(events.MemberEntered(room.key, user_id, nick, privileges, guest))
+        if room.creator == user_id and room.creator_is_guest is None:
+            room.creator_is_guest = guest
+            self.dirty.rooms.add(room.key)
+        self.outbox.announce(events.MemberEntered(room.key, user_id, nick, member.privileges, guest))
         return member
+
+    def _rights(self, member: Member) -> Privilege:
+        return self._moderation.rights(member.key, member.user_id, member.granted, audience=member.audience)
+
+    def _silenced(self, member: Member) -> tuple[bool, bool]:
+        key, user_id = member.key, member.user_id
+        return (
+            self._moderation.is_muted(key, user_id, Medium.AUDIO),
+            self._moderation.is_muted(key, user_id, Medium.VIDEO),
+        )
 
     def attach(self, member: Member, session: ControlSession, now: float) -> None:
         if member.session is not None and member.session is not session:
@@ -106,8 +127,14 @@ class Register:
             if not info.live:
                 self._set_gap(member, info, now + self._resume_s)
 
-    def change(self, member: Member, nick: str, privileges: Privilege) -> None:
+    def change(self, member: Member, nick: str, granted: Privilege, audience: bool) -> None:
+        """Give the member this nick, and the rights that its ticket grants in its role, unless a moderator differs."""
+        before = (member.granted, member.audience)
+        member.granted, member.audience = granted, audience
+        privileges = self._rights(member)
         if (nick, privileges) == (member.nick, member.privileges):
+            if before != (granted, audience):
+                self.changed(member)
             return
         if privileges != member.privileges:
             member.urls.clear()  # they carry the old rights
@@ -171,6 +198,7 @@ class Register:
             changes.stream_ids[stream_id] = self.streams.ids.get(stream_id)
         for block in dirty.blocks:
             changes.blocks[block] = self.blocks.record(*block)
+        changes.moderation.update(self._moderation.take_changes())
         for part in (dirty.rooms, dirty.members, dirty.blocks):
             part.clear()
         dirty.stream_ids.clear()
@@ -190,6 +218,7 @@ class Register:
             room = snapshot.restored_room(room_record, policies)
             self.index.add(room)
             self.deadlines.set(room, now + room.policy.idle_s)
+        self._moderation.restore(saved.moderation, self.index.rooms)
         for member_record in saved.members:
             home = self.index.rooms.get(member_record.room)
             user = (member_record.room.app, member_record.user_id)
@@ -202,6 +231,7 @@ class Register:
                 self.deadlines.set(room, min(now + room.policy.idle_s, now + room.policy.heartbeat_s))
 
     def _restore_member(self, member: Member, resume_hash: str, now: float) -> None:
+        member.privileges = self._rights(member)
         member.room.members[member.user_id] = member
         self.members[(member.key.app, member.user_id)] = member
         member.last_seen = now

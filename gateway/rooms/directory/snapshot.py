@@ -21,6 +21,7 @@ def room_record(room: Room) -> RoomRecord:
         room.created_at,
         room.serial,
         dict(room.custom),
+        room.creator_is_guest,
     )
 
 
@@ -29,7 +30,7 @@ def member_record(member: Member, resume_hash: str) -> MemberRecord:
         member.key,
         member.user_id,
         member.nick,
-        int(member.privileges),
+        int(member.granted),
         member.guest,
         member.entered_at,
         tuple(
@@ -67,6 +68,7 @@ def restored_room(record: RoomRecord, policies: Mapping[str, RoomPolicy]) -> Roo
         serial=record.serial,
     )
     room.custom = dict(record.custom)
+    room.creator_is_guest = record.creator_is_guest
     return room
 
 

@@ -23,9 +23,10 @@ class StreamTable:
         changed: Callable[[Member], None],
         gap: Callable[[Member, StreamInfo, float], None],
         room_exists: Callable[[RoomKey], bool],
+        silenced: Callable[[Member], tuple[bool, bool]],
     ) -> None:
         self.ids = ids
-        self.live = LiveStreams(outbox, gap)
+        self.live = LiveStreams(outbox, gap, silenced)
         self._present = present
         self._changed = changed
         self._room_exists = room_exists

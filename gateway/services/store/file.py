@@ -85,6 +85,17 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         UNIQUE (app, room, text, user)
     );
     """,
+    # what moderators have decided, a row a room; bans of before (blocks.banned, not used any more) are kept
+    """
+    ALTER TABLE rooms ADD COLUMN creator_is_guest INTEGER DEFAULT 0;
+    CREATE TABLE moderation (
+        app INTEGER NOT NULL, room TEXT NOT NULL, text INTEGER NOT NULL, decided TEXT NOT NULL,
+        PRIMARY KEY (app, room, text)
+    ) WITHOUT ROWID;
+    INSERT INTO moderation SELECT app, room, text, json_object('bans', json_group_object(user, json('[null,"",""]')))
+        FROM blocks WHERE banned = 1 GROUP BY app, room, text;
+    UPDATE blocks SET banned = 0;
+    """,
 )
 """Step n leads from schema n to n+1 and is never changed once released. Append; each runs in one transaction."""
 

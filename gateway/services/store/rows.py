@@ -18,22 +18,25 @@ from gateway.rooms.directory import (
     StreamRecord,
 )
 from gateway.rooms.groups import GroupChanges, GroupRecord, GroupSnapshot
+from gateway.rooms.moderation import ModerationRecord
 from gateway.rooms.room import RoomKey, StreamKind
+from gateway.services.store import moderation
 from gateway.wire.chat import Body, Message
 
 log = logging.getLogger(__name__)
 
-Record = RoomRecord | MemberRecord | StreamIdRecord | BlockRecord | GroupRecord | Message
+Record = RoomRecord | MemberRecord | StreamIdRecord | BlockRecord | ModerationRecord | GroupRecord | Message
 Row = tuple[Any, ...]
 T = TypeVar("T")
 
 UPSERT: Final[Mapping[str, str]] = {
-    "rooms": "INSERT OR REPLACE INTO rooms VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    "rooms": "INSERT OR REPLACE INTO rooms VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     "members": "INSERT OR REPLACE INTO members VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     # A claimed id gets a new serial: the newest id of an owner is the one that counts.
     "stream_ids": "INSERT OR REPLACE INTO stream_ids (stream_id, app, room, text, user, kind) "
     "VALUES (?, ?, ?, ?, ?, ?)",
     "blocks": "INSERT OR REPLACE INTO blocks VALUES (?, ?, ?, ?, ?)",
+    "moderation": "INSERT OR REPLACE INTO moderation VALUES (?, ?, ?, ?)",
     "groups": "INSERT OR REPLACE INTO groups VALUES (?, ?, ?, ?, ?, ?, ?)",
     "messages": "INSERT OR REPLACE INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
 }
@@ -42,6 +45,7 @@ DELETE: Final[Mapping[str, str]] = {
     "members": "DELETE FROM members WHERE app = ? AND user = ?",
     "stream_ids": "DELETE FROM stream_ids WHERE stream_id = ?",
     "blocks": "DELETE FROM blocks WHERE app = ? AND room = ? AND text = ? AND user = ?",
+    "moderation": "DELETE FROM moderation WHERE app = ? AND room = ? AND text = ?",
     "groups": "DELETE FROM groups WHERE id = ?",
 }
 _DROP_OLD: Final = "DELETE FROM messages WHERE group_id = ? AND seq < ?"
@@ -57,6 +61,7 @@ def load(db: sqlite3.Connection, shift: float) -> Snapshot:
         tuple(_rows(db, "SELECT * FROM members ORDER BY entered_at", lambda row: _member(row, shift))),
         tuple(stream_ids(db, 0)),
         tuple(_rows(db, "SELECT * FROM blocks", _block)),
+        tuple(_rows(db, "SELECT * FROM moderation", lambda row: moderation.from_columns(row, shift))),
     )
 
 
@@ -102,11 +107,12 @@ def tables(changes: Changes) -> Iterator[tuple[str, Mapping[Any, Record | None]]
     yield "members", changes.members
     yield "stream_ids", changes.stream_ids
     yield "blocks", changes.blocks
+    yield "moderation", changes.moderation
 
 
 def key_columns(table: str, key: Any) -> Row:
     match table:
-        case "rooms":
+        case "rooms" | "moderation":
             return _room_columns(key)
         case "blocks":
             return (*_room_columns(key[0]), key[1])
@@ -134,6 +140,7 @@ def columns(record: Record, shift: float) -> Row:
                 record.created_at + shift,
                 record.serial,
                 json.dumps(dict(record.custom)),
+                record.creator_is_guest,
             )
         case MemberRecord():
             return (
@@ -162,7 +169,9 @@ def columns(record: Record, shift: float) -> Row:
                 record.kind.value,
             )
         case BlockRecord():
-            return (*_room_columns(record.room), record.user_id, int(record.banned))
+            return (*_room_columns(record.room), record.user_id, 0)
+        case ModerationRecord():
+            return moderation.to_columns(record, shift)
         case GroupRecord():
             return (record.id, *_room_columns(record.room), record.epoch, record.seq, record.first)
         case Message():
@@ -202,10 +211,19 @@ def _rows(db: sqlite3.Connection, query: str, read: Callable[[Row], T]) -> Itera
 
 
 def _room(row: Row, shift: float) -> RoomRecord:
-    app, room, text, creator, info, room_type, kind, capacity, created_at, serial, custom = row
+    app, room, text, creator, info, room_type, kind, capacity, created_at, serial, custom, guest = row
     fields = {name: value for name, value in json.loads(custom).items() if isinstance(value, int | str)}
     return RoomRecord(
-        RoomKey(app, room, bool(text)), creator, info, room_type, kind, capacity, created_at + shift, serial, fields
+        RoomKey(app, room, bool(text)),
+        creator,
+        info,
+        room_type,
+        kind,
+        capacity,
+        created_at + shift,
+        serial,
+        fields,
+        None if guest is None else bool(guest),
     )
 
 
@@ -253,8 +271,8 @@ def _stream_id(row: Row) -> StreamIdRecord:
 
 
 def _block(row: Row) -> BlockRecord:
-    app, room, text, user, banned = row
-    return BlockRecord(RoomKey(app, room, bool(text)), user, bool(banned))
+    app, room, text, user, _ = row
+    return BlockRecord(RoomKey(app, room, bool(text)), user)
 
 
 def _group(row: Row) -> GroupRecord:
