@@ -52,6 +52,7 @@ from gateway.rooms.groups import Groups
 from gateway.rooms.room import RoomKey, StreamKind, check_user_id, policies
 from gateway.rooms.tickets import mapkey, urlsig, usersig
 from gateway.services.keys import Apps, load_apps
+from gateway.services.relay import Relays
 from gateway.services.store import GuestTickets, OpenRoomChanges, RoomServiceTokens, Store, allocate_stream_id
 from gateway.services.tls import ServerTls, self_signed
 
@@ -172,15 +173,20 @@ class Gateway:
         rtc = WebRtc(self.mux, DtlsCertificate.generate(), self.streams, self.entry)
         await rtc.start()
         self._stop.append(rtc.aclose)
+        try:
+            relays = Relays(self.streams, config.relay)
+        except ValueError as error:
+            raise ConfigError(f"relay.allow: {error}") from None
+        self._stop.append(relays.aclose)
         flv = HttpFlv(config.live, self.entry, self.streams, play_wait_s=config.rtmp.play_wait_s)
-        metrics = self._metrics(rtmp, rtc, flv, pool)
+        metrics = self._metrics(rtmp, rtc, flv, pool, relays)
         access = Access(config.http, config.public, config.room_api)
         service = RoomService(self.entry, access, self.groups, book=room_tokens)
         app = make_app(
             WebContext(
                 http=config.http,
                 room_api=RoomApi(self.entry, access),
-                signaling=Signaling(self.entry, rtc, resume_s=config.rooms.resume_s),
+                signaling=Signaling(self.entry, rtc, relays=relays, resume_s=config.rooms.resume_s),
                 chat=Chat(self.entry),
                 whip=Whip(self.entry, rtc),
                 metrics=metrics,
@@ -210,7 +216,7 @@ class Gateway:
         names = {"localhost", listen.host or "localhost", *self.config.rtc.public_addresses}
         return ServerTls(*self_signed_files(Path(self.config.data), names))
 
-    def _metrics(self, rtmp: RtmpServer, rtc: WebRtc, flv: HttpFlv, pool: CodecPool) -> Metrics:
+    def _metrics(self, rtmp: RtmpServer, rtc: WebRtc, flv: HttpFlv, pool: CodecPool, relays: Relays) -> Metrics:
         metrics = Metrics(self.apps.admin_token)
         directory, streams, counters, groups = self.directory, self.streams, self.mux.counters, self.groups
         metrics.gauge("rooms", "Rooms", lambda: len(directory.rooms))
@@ -227,6 +233,11 @@ class Gateway:
         metrics.gauge("flv_players", "HTTP-FLV and WS-FLV players", lambda: flv.players)
         metrics.counter("rtmp_refused", "RTMP publishers and players refused", lambda: rtmp.refused)
         metrics.counter("rtmp_dropped_video", "Pictures that slow RTMP players lost", lambda: rtmp.dropped_video)
+        metrics.gauge("relays", "Streams that are pushed on to servers elsewhere", lambda: len(relays))
+        metrics.counter("relays_started", "Relays so far", lambda: relays.started)
+        metrics.counter("relays_failed", "Relays that were given up after failures", lambda: relays.failed)
+        metrics.counter("relay_bytes", "Bytes of media pushed on", lambda: relays.totals.bytes_sent)
+        metrics.counter("relay_dropped_video", "Pictures that slow targets lost", lambda: relays.totals.dropped_video)
         metrics.counter("codec_jobs", "Codec jobs", lambda: pool.jobs)
         metrics.counter(
             "datagrams",

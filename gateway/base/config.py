@@ -157,6 +157,20 @@ class AudioConfig:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class RelayConfig:
+    """Pushing members' streams to RTMP servers elsewhere. `allow`: where to, `rtmp://HOST[:PORT][/PATH]`."""
+
+    allow: tuple[str, ...] = ()
+    max_relays: int = 20
+    connect_timeout_s: float = 5.0
+    start_timeout_s: float = 10.0
+    retries: int = 3
+    retry_s: float = 3.0
+    queue_s: float = 4.0
+    blocked_timeout_s: float = 15.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class LogConfig:
     level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -195,6 +209,7 @@ class Config:
     room_service: RoomServiceConfig = RoomServiceConfig()
     bridge: BridgeConfig = BridgeConfig()
     audio: AudioConfig = AudioConfig()
+    relay: RelayConfig = RelayConfig()
     log: LogConfig = LogConfig()
     app: tuple[AppConfig, ...] = ()
 
@@ -322,6 +337,9 @@ def _validate(config: Config) -> None:
     for text in config.rtc.ice_servers:
         if not re.fullmatch(r"(?:stuns?|turns?):[A-Za-z0-9.\[\]:_-]+(?:\?transport=(?:udp|tcp))?", text):
             raise ConfigError(f"rtc.ice_servers: {text!r} is not like stun:HOST:PORT or turn:HOST:PORT?transport=tcp")
+    for text in config.relay.allow:
+        if not re.fullmatch(r"rtmp://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:/[^\s?#%\\@]*)?", text):
+            raise ConfigError(f"relay.allow: {text!r} is not like rtmp://HOST, rtmp://HOST:PORT/APP or with more path")
     for name, url, schemes in (
         ("public.http", config.public.http, ("http://", "https://")),
         ("public.rtmp", config.public.rtmp, ("rtmp://", "rtmps://")),
@@ -339,6 +357,8 @@ def _validate(config: Config) -> None:
         (1, "rtc.max_peers", config.rtc.max_peers),
         (1, "bridge.threads", config.bridge.threads),
         (60, "urls.lifetime_s", config.urls.lifetime_s),
+        (0, "relay.max_relays", config.relay.max_relays),
+        (0, "relay.retries", config.relay.retries),
     ):
         if number < low:
             raise ConfigError(f"{name} = {number}; must be at least {low}")

@@ -27,6 +27,7 @@ from gateway.base.config import (
     LiveConfig,
     MessagesConfig,
     PublicConfig,
+    RelayConfig,
     RoomApiConfig,
     RoomsConfig,
     RtcConfig,
@@ -51,6 +52,7 @@ from gateway.rooms.privileges import Privilege
 from gateway.rooms.room import RoomKey, StreamKind, policies
 from gateway.rooms.tickets import mapkey, usersig
 from gateway.rooms.tickets.keys import AppKeys
+from gateway.services.relay import Relays
 
 APP = AppKeys(
     sdk_app_id=1400000001,
@@ -90,6 +92,7 @@ class World:
         more_routes: tuple[web.RouteDef, ...] = (),
         rtc_config: RtcConfig | None = None,
         messages: MessagesConfig | None = None,
+        relay: RelayConfig | None = None,
     ) -> None:
         self.clock = Clock()
         self.wall = time.time
@@ -126,7 +129,8 @@ class World:
         self.mux = UdpMux(rtc_config)
         self.rtc = WebRtc(self.mux, DtlsCertificate.generate(), self.streams, self.entry, self.clock)
         self.access = Access(self.http, public, RoomApiConfig(guests=guests))
-        self.signaling = Signaling(self.entry, self.rtc, clock=self.clock)
+        self.relays = Relays(self.streams, relay or RelayConfig())
+        self.signaling = Signaling(self.entry, self.rtc, relays=self.relays, clock=self.clock)
         self.chat = Chat(self.entry, self.clock)
         self.whip = Whip(self.entry, self.rtc, self.clock)
         self.metrics = Metrics(ADMIN)
@@ -158,6 +162,7 @@ class World:
         for client in self._clients:
             await client.close()
         await self.client.close()
+        await self.relays.aclose()
         await self.rtc.aclose()
         await self.streams.aclose()
         await self.mux.aclose()

@@ -48,6 +48,9 @@ GOOD: list[tuple[dict[str, Any], s.Message]] = [
         s.Publish("v=0", {"0": "main", "a1": "aux"}),
     ),
     ({"t": "unpublish", "stream": "aux"}, s.Unpublish("aux")),
+    ({"t": "relay", "url": "rtmp://h/live/s?k=v"}, s.Relay("main", "rtmp://h/live/s?k=v")),
+    ({"t": "relay", "url": "rtmp://h/live/s", "stream": "aux"}, s.Relay("aux", "rtmp://h/live/s")),
+    ({"t": "unrelay"}, s.Unrelay("main")),
     (
         {"t": "subscribe", "userId": "bob", "stream": "main", "kinds": ["audio"]},
         s.Subscribe("bob", "main", frozenset({"audio"})),
@@ -158,6 +161,13 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"t": "role"}, "role"),
     ({"t": "restart"}, "direction"),
     ({"t": "restart", "direction": "up"}, "sdp"),
+    ({"t": "relay"}, "url"),
+    ({"t": "relay", "url": ""}, "url"),
+    ({"t": "relay", "url": ["rtmp://h/live/s"]}, "url"),
+    ({"t": "relay", "url": "rtmp://h/live/" + "s" * 2048}, "url"),
+    ({"t": "relay", "url": "rtmp://h/live/\u00e9"}, "url"),
+    ({"t": "relay", "url": "rtmp://h/live/s", "stream": ["main"]}, "stream"),
+    ({"t": "unrelay", "stream": "side"}, "stream"),
 ]
 
 
@@ -190,6 +200,8 @@ FIELDS = [
     "count",
     "cmdId",
     "data",
+    "url",
+    "stream",
 ]
 
 
@@ -264,6 +276,21 @@ SENT: list[tuple[s.ServerMessage, dict[str, Any]]] = [
     (s.Notice("bob", "main", "words"), {"t": "notice", "userId": "bob", "stream": "main", "message": "words"}),
     (s.PeerClosed("down", "consent"), {"t": "closed", "direction": "down", "reason": "consent"}),
     (s.Kicked("replaced"), {"t": "kicked", "reason": "replaced"}),
+    (
+        s.RelayChanged("main", "rtmp://h/live/s", "live", "", ""),
+        {"t": "relay", "stream": "main", "url": "rtmp://h/live/s", "state": "live"},
+    ),
+    (
+        s.RelayChanged("aux", "rtmp://h/live/s", "ended", "refused", "no"),
+        {
+            "t": "relay",
+            "stream": "aux",
+            "url": "rtmp://h/live/s",
+            "state": "ended",
+            "reason": "refused",
+            "message": "no",
+        },
+    ),
     (s.Text('{"t":"custom"}'), {"t": "custom"}),
     (
         s.Told(22, chat.Backlog(5, 17, 3, (MESSAGE,))),

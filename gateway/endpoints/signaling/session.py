@@ -117,6 +117,8 @@ class Session:
                 fields = self._restart(place, message)
             case wire.Leave():
                 self._leave(member)
+            case wire.Relay() | wire.Unrelay():
+                fields = self._hub.relays.handle(member, message)
             case wire.Post() | wire.History() | wire.Custom() | wire.Inspect():
                 self.send(place.talk.answer(request, message))
                 return
@@ -152,6 +154,8 @@ class Session:
         self._log = Tagged(logging.getLogger(__name__), f"room {key.id}", member.user_id)
         self._log.info("%s", "resumed" if message.resume else "entered")
         self.send(self._entered(request, message, member, kept))
+        for relay in self._hub.relays.known(member):
+            self.send(relay)
 
     def _entered(
         self, request: wire.RequestId, message: wire.Enter, member: Member, kept: tuple[wire.Direction, ...]

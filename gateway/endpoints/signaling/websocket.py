@@ -14,12 +14,14 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from gateway.base.clock import Clock, monotonic
+from gateway.base.config import RelayConfig
 from gateway.base.errors import TooMany
 from gateway.base.tasks import Tasks
 from gateway.endpoints.entry import Entry
 from gateway.endpoints.entry.links import WebRtc
 from gateway.endpoints.entry.socket import CLOSE_GOING_AWAY, CLOSE_NEVER_ENTERED, Socket
 from gateway.endpoints.signaling.place import Place, Tell
+from gateway.endpoints.signaling.relay import RelayDesk
 from gateway.endpoints.signaling.session import Session
 from gateway.endpoints.signaling.talk import Talk
 from gateway.rooms import events
@@ -33,6 +35,7 @@ from gateway.rooms.groups import (
 )
 from gateway.rooms.privileges import Privilege
 from gateway.rooms.room import Member, RoomKey, StreamKind
+from gateway.services.relay import Relays
 from gateway.wire import signaling as wire
 
 log = logging.getLogger(__name__)
@@ -51,9 +54,19 @@ HEARD: Final = 10
 class Signaling:
     """All signaling sessions of this node."""
 
-    def __init__(self, entry: Entry, rtc: WebRtc, *, resume_s: float = 15.0, clock: Clock = monotonic) -> None:
+    def __init__(
+        self,
+        entry: Entry,
+        rtc: WebRtc,
+        *,
+        relays: Relays | None = None,
+        resume_s: float = 15.0,
+        clock: Clock = monotonic,
+    ) -> None:
         self.entry = entry
         self.rtc = rtc
+        relays = Relays(entry.streams, RelayConfig()) if relays is None else relays
+        self.relays = RelayDesk(entry.directory, relays, self._tell)
         self.resume_s = resume_s
         self.clock = clock
         self.sessions: set[Session] = set()
@@ -81,6 +94,7 @@ class Signaling:
     async def aclose(self) -> None:
         self.entry.directory.events.remove_listener("event", self._on_event)
         self.entry.messages.events.remove_listener("event", self._on_message)
+        self.relays.aclose()
         await self._tasks.aclose()
         for place in list(self._places.values()):
             place.close()
@@ -134,6 +148,11 @@ class Signaling:
             place.down.close()
             place.down = None
         return place, tuple(kept)
+
+    def _tell(self, app: int, user_id: str, message: wire.ServerMessage) -> None:
+        place = self._places.get((app, user_id))
+        if place is not None and place.tell is not None:
+            place.tell(message)
 
     def _drop_place(self, app: int, user_id: str) -> None:
         place = self._places.pop((app, user_id), None)

@@ -26,6 +26,7 @@ from gateway.wire.signaling.messages import (
     Told,
     serialize,
 )
+from gateway.wire.signaling.relay import Relay, RelayChanged, Unrelay
 from gateway.wire.signaling.requests import (
     MAX_FRAME,
     MAX_SDP,
@@ -87,6 +88,8 @@ __all__ = [
     "PeerClosed",
     "Post",
     "Publish",
+    "Relay",
+    "RelayChanged",
     "Reply",
     "RequestId",
     "Restart",
@@ -103,6 +106,7 @@ __all__ = [
     "Text",
     "Told",
     "Unpublish",
+    "Unrelay",
     "Unsubscribe",
     "parse",
     "read",

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from gateway.base.errors import GatewayError
 from gateway.wire import chat
+from gateway.wire.signaling.relay import RelayChanged
 from gateway.wire.signaling.requests import VERSION, Direction, MediaKind, RequestId, RoleName, StreamName
 
 
@@ -198,6 +199,7 @@ _Plain: TypeAlias = (
     | Notice
     | PeerClosed
     | Kicked
+    | RelayChanged
 )
 ServerMessage: TypeAlias = _Plain | Entered | Told | Text | chat.Message | chat.Direct | chat.Custom | chat.Notice
 
@@ -259,6 +261,8 @@ def _fields(message: _Plain) -> dict[str, object]:
             return {"t": "closed", "direction": message.direction, "reason": message.reason}
         case Kicked():
             return {"t": "kicked", "reason": message.reason}
+        case RelayChanged():
+            return {"t": "relay", **message.fields()}
 
 
 def _entered(m: Entered) -> dict[str, object]:

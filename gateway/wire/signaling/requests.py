@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 
 from gateway.base.errors import BadRequest, SignalingError
 from gateway.wire import chat
+from gateway.wire.signaling.relay import Relay, Unrelay, parse_relay, parse_unrelay
 
 VERSION: Final = 1
 MAX_FRAME: Final = 256 * 1024
@@ -161,7 +162,19 @@ class Inspect:
 ChatRequest: TypeAlias = Post | History | Custom | Inspect
 """What may also come over the datachannel."""
 Message: TypeAlias = (
-    Enter | Publish | Unpublish | Subscribe | Unsubscribe | Answer | Mute | Role | Restart | Leave | ChatRequest
+    Enter
+    | Publish
+    | Unpublish
+    | Subscribe
+    | Unsubscribe
+    | Answer
+    | Mute
+    | Role
+    | Restart
+    | Leave
+    | ChatRequest
+    | Relay
+    | Unrelay
 )
 
 
@@ -315,6 +328,8 @@ _PARSERS: Final[Mapping[str, Any]] = {
     "history": _history,
     "custom": _custom,
     "inspect": _inspect,
+    "relay": parse_relay,
+    "unrelay": parse_unrelay,
 }
 
 
