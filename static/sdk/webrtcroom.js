@@ -6,17 +6,20 @@
  *     WebRTCRoom.getLoginInfo('teacher', function (res) { … res.data.userSig … }, function (error) { … error.errCode … });
  *
  * Every call is a POST of JSON to `/webrtc/weapp/webrtc_room/<call>` of the server that this script came from. `succ` gets
- * `{data}` with the answer; `fail` gets `{errCode, errMsg}`: the service's code, the HTTP status, or -1 without an answer
- * within 10 s. Exactly one of the two is called.
+ * `{status, data}` with the answer; `fail` gets `{errCode, errMsg}`: the service's code, the HTTP status, or -1 without an
+ * answer within 10 s. Exactly one of the two is called; what it throws disturbs nobody.
  */
 (() => {
   /**
-   * @typedef {(result: {data: any}) => void} Succ
+   * @typedef {(result: {status: number, data: any}) => void} Succ
    * @typedef {(error: {errCode: number, errMsg: string}) => void} Fail
+   * @typedef {(userID: string, roomID: string) => void} Beat
    */
 
   const TIMEOUT_MS = 10_000;
   const HEARTBEAT_MS = 7_000;
+  /** So many heartbeats in a row may fail before a page hears of it; pages leave then. */
+  const FORGIVEN = 2;
   const script = document.currentScript;
   const origin = script instanceof HTMLScriptElement && script.src ? script.src : location.href;
   let base = new URL('/webrtc/weapp/webrtc_room/', origin).href;
@@ -35,6 +38,7 @@
     const timer = setTimeout(() => aborter.abort(), TIMEOUT_MS);
     /** @type {{errCode: number, errMsg: string} | null} */
     let error = null;
+    let status = 0;
     let data;
     try {
       const answer = await fetch(base + name, {
@@ -43,15 +47,20 @@
         body: JSON.stringify(userSig ? { ...fields, userSig } : fields),
         signal: aborter.signal,
       });
+      status = answer.status;
       data = await answer.json();
-      if (data.code !== 0) error = { errCode: data.code ?? answer.status, errMsg: data.message ?? answer.statusText };
+      if (data.code !== 0) error = { errCode: data.code ?? status, errMsg: data.message ?? answer.statusText };
     } catch (cause) {
       error = { errCode: -1, errMsg: aborter.signal.aborted ? `${name}: no answer within 10 s` : `${name}: ${cause}` };
     } finally {
       clearTimeout(timer);
     }
-    if (error) fail?.(error);
-    else succ?.({ data });
+    try {
+      if (error) fail?.(error);
+      else succ?.({ status, data });
+    } catch (thrown) {
+      console.error(thrown);
+    }
   }
 
   const WebRTCRoom = {
@@ -102,10 +111,30 @@
       void call('get_room_members', { roomID }, succ, fail);
     },
 
-    /** One every 7 s, the first after 7 s; `succ` or `fail` for each. @param {string} userID @param {string} roomID @param {Succ} [succ] @param {Fail} [fail] */
+    /**
+     * One every 7 s, the first after 7 s.
+     * @param {string} userID
+     * @param {string} roomID
+     * @param {Beat} [succ] for each that is answered
+     * @param {Beat} [fail] for the third in a row that is not, and those that follow
+     * @returns the interval, which a page may clear as well
+     */
     startHeartBeat(userID, roomID, succ, fail) {
       WebRTCRoom.stopHeartBeat();
-      heart = setInterval(() => void call('heartbeat', { userID, roomID }, succ, fail), HEARTBEAT_MS);
+      let failed = 0;
+      const mine = setInterval(() => {
+        const good = () => {
+          failed = 0;
+          if (heart === mine) succ?.(userID, roomID);
+        };
+        const bad = () => {
+          failed += 1;
+          if (heart === mine && failed > FORGIVEN) fail?.(userID, roomID);
+        };
+        void call('heartbeat', { userID, roomID }, good, bad);
+      }, HEARTBEAT_MS);
+      heart = mine;
+      return mine;
     },
 
     stopHeartBeat() {

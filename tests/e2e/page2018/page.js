@@ -24,7 +24,7 @@ function video(id) {
 }
 
 function bind() {
-  RTC.on('*', function (info, name) {
+  RTC.on('*', function (name, info) {
     note(name, info);
   });
   RTC.on('onLocalStreamAdd', function (info) {
