@@ -92,6 +92,8 @@ class RoomPolicy:
     """The room ends when its creator leaves for good."""
     first_is_creator: bool = False
     """A room made ahead has no creator and is in no list until its first member, who becomes its creator."""
+    viewers: int = 0
+    """So many members who only watch may be in beyond `capacity`; 0: they count as everybody does."""
 
 
 POLICIES: Final[Mapping[str, RoomPolicy]] = {
@@ -99,7 +101,7 @@ POLICIES: Final[Mapping[str, RoomPolicy]] = {
     "webrtc": RoomPolicy("webrtc", 4),
     "double_room": RoomPolicy("double_room", 2, first_is_creator=True),
     "multi_room": RoomPolicy("multi_room", 4, first_is_creator=True),
-    "live_room": RoomPolicy("live_room", 4, closes_with_creator=True, first_is_creator=True),
+    "live_room": RoomPolicy("live_room", 4, closes_with_creator=True, first_is_creator=True, viewers=500),
     "lasting": RoomPolicy("lasting", 10, idle_s=math.inf, keep_empty=True),
 }
 """`page`: made by our page or signaling; `webrtc`: by the seven webrtc_room calls; `lasting`: by the operator."""
@@ -253,6 +255,14 @@ class Room:
         """RoomService's custom fields."""
         self.audience: dict[str, str] = {}
         """RoomService's viewers, who are no members, with what each says of itself."""
+
+    def has_place(self, user_id: str, *, audience: bool) -> bool:
+        """Whether the user, in the room already or not, finds a place as one who only watches, or as one who sends."""
+        viewers, others = self.policy.viewers, [member for key, member in self.members.items() if key != user_id]
+        if not viewers:
+            return user_id in self.members or len(others) < self.policy.capacity
+        watching = sum(member.audience for member in others)
+        return watching < viewers if audience else len(others) - watching < self.policy.capacity
 
     def published(self, kind: StreamKind = StreamKind.MAIN) -> list[tuple[Member, StreamInfo]]:
         """Members with a live or resuming stream of `kind`, by time of publishing."""

@@ -80,6 +80,7 @@ class Entry:
         nick: str = "",
         session: ControlSession | None = None,
         guest: bool = False,
+        audience: bool = False,
         policy: str = "page",
     ) -> Member:
         """Put a ticket's holder into the room; the room is made by `policy` ("": never) if the rights allow it.
@@ -95,6 +96,7 @@ class Entry:
             nick=nick,
             session=session,
             guest=guest,
+            audience=audience,
             create=self.policies[policy] if policy else None,
             now=self.clock(),
         )

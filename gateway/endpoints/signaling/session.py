@@ -37,6 +37,7 @@ from gateway.endpoints.entry.socket import (
     RateLimit,
     Socket,
 )
+from gateway.endpoints.signaling.kinds import admit
 from gateway.endpoints.signaling.place import Place
 from gateway.rooms import events
 from gateway.rooms.privileges import Privilege, to_receive, to_send
@@ -143,11 +144,17 @@ class Session:
             member = entry.directory.resume(key, message.user_id, self, self._hub.clock(), token=message.resume)
             place, kept = self._hub.take_place(member, self.send, message.keep)
         else:
-            user_sig, map_key = message.user_sig, message.private_map_key
-            granted = tickets.room(app, message.user_id, key, user_sig, map_key)
-            rights = _in_role(granted, message.role)
-            guest = tickets.is_guest_ticket(user_sig)
-            member = entry.enter(key, message.user_id, rights, nick=message.nick, session=self, guest=guest)
+            granted = admit(entry, app, key, message)
+            member = entry.enter(
+                key,
+                message.user_id,
+                _in_role(granted, message.role),
+                nick=message.nick,
+                session=self,
+                guest=tickets.is_guest_ticket(message.user_sig),
+                audience=message.role == "audience",
+                policy="" if message.kind else "page",
+            )
             place = self._hub.make_place(member, granted, self.send)
         self.member, self.key, self._place = member, key, place
         self._hub.joined(self, key)
@@ -184,6 +191,9 @@ class Session:
             backlog=entry.messages.missed(
                 member, message.position, newest=0 if message.resume and message.position is None else NEWEST
             ),
+            kind=member.room.policy.kind,
+            creator=member.room.creator,
+            info=member.room.info,
         )
 
     def _own_urls(self, member: Member) -> dict[str, str]:
@@ -281,8 +291,8 @@ class Session:
         rights = _in_role(granted, message.role)
         if message.role == "anchor" and not rights & SENDING:
             raise NotPermitted("the ticket grants no sending (bits 4, 16, 64)")
+        self._entry.directory.update_member(member, privileges=rights, audience=message.role == "audience")
         place.granted = granted
-        self._entry.directory.update_member(member, privileges=rights)
         place.restrict()
         return rights
 

@@ -232,7 +232,7 @@ class Directory:
             if not privileges & Privilege.CREATE:
                 raise NotPermitted(f"there is no room {key.id}, and the ticket has no right to create it (bit 1)")
             self._check_room_limit()
-        elif user_id not in room.members and len(room.members) >= room.policy.capacity:
+        elif not room.has_place(user_id, audience=audience):
             raise RoomFull(f"room {key.id} is full ({room.policy.capacity})")
 
         if present is not None and present.key != key:
@@ -298,10 +298,13 @@ class Directory:
     ) -> None:
         """Change nick, or what the ticket grants in the member's role (as `enter`); None leaves as is.
 
-        Streams lose what may no longer be sent, and get back what may be sent again.
+        Streams lose what may no longer be sent, and get back what may be sent again. Raises RoomFull: no seat is free
+        for a viewer who wants to send.
         """
         if not self.is_present(member):
             return
+        if audience is False and not member.room.has_place(member.user_id, audience=False):
+            raise RoomFull(f"room {member.key.id} is full ({member.room.policy.capacity})")
         if nick is not None and len(nick) > MAX_NICK:
             raise BadRequest(f"nickName may have {MAX_NICK} characters")
         self._register.change(

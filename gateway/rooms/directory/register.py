@@ -98,7 +98,7 @@ class Register:
         room.members[user_id] = member
         self.members[(room.key.app, user_id)] = member
         self.deadlines.discard(room)
-        if room.policy.first_is_creator and not room.creator:
+        if room.policy.first_is_creator and not room.creator and not audience:
             room.creator = user_id
             self.dirty.rooms.add(room.key)
         if room.creator == user_id and room.creator_is_guest is None:

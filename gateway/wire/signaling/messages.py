@@ -57,6 +57,9 @@ class Entered:
     ice_servers: tuple[Mapping[str, object], ...] = ()
     backlog: chat.Backlog = chat.NOTHING
     """The newest messages of the room, or all that a client that comes back has missed."""
+    kind: str = "page"
+    creator: str = ""
+    info: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -274,6 +277,9 @@ def _entered(m: Entered) -> dict[str, object]:
         "v": VERSION,
         "sdkAppId": m.sdk_app_id,
         **room,
+        "kind": m.kind,
+        "creator": m.creator,
+        "roomInfo": m.info,
         "userId": m.user_id,
         "role": m.role,
         "privileges": m.privileges,

@@ -25,12 +25,14 @@ MAX_FRAME: Final = 256 * 1024
 MAX_SDP: Final = 200 * 1024
 MAX_TICKET: Final = 8192
 MAX_NICK: Final = 128
+MAX_INFO: Final = 1024
 MAX_ROOM_ID: Final = 4294967294
 MAX_MIDS: Final = 128
 
 StreamName = Literal["main", "aux"]
 MediaKind = Literal["audio", "video"]
 RoleName = Literal["anchor", "audience"]
+RoomKind = Literal["double_room", "multi_room", "live_room"]
 Direction = Literal["up", "down"]
 RequestId: TypeAlias = "int | str"
 
@@ -67,6 +69,12 @@ class Enter:
     keep: frozenset[Direction]
     position: chat.Position | None = None
     """How far a client that comes back has read the messages."""
+    kind: RoomKind | None = None
+    """A room of RoomService, of this kind: then a userSig is enough."""
+    create: bool = True
+    """With `kind`: make the room if it is not there."""
+    info: str = ""
+    """With `kind`, for a new room: what lists show of it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -228,6 +236,7 @@ def _enter(f: Mapping[str, Any]) -> Enter:
     keep = f.get("keep") or []
     if not isinstance(keep, list) or len(keep) > 2 or any(item not in ("up", "down") for item in keep):
         raise BadRequest("keep: a list of up and down is needed")
+    kind: RoomKind | None = _choice(f, "kind", RoomKind) if f.get("kind") is not None else None
     return Enter(
         room_id=room_id,
         room_text=room_text,
@@ -240,6 +249,9 @@ def _enter(f: Mapping[str, Any]) -> Enter:
         resume=_text(f, "resume", 256, default=""),
         keep=frozenset(keep),
         position=_position(f.get("chat")),
+        kind=kind,
+        create=_flag(f, "create", default=True),
+        info=_text(f, "roomInfo", MAX_INFO, default=""),
     )
 
 
