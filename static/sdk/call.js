@@ -14,6 +14,7 @@ import { Locals } from './locals.js';
 import { log } from './log.js';
 import { EVENT } from './names.js';
 import { DownPeer, UpPeer } from './peers.js';
+import { Relays } from './relay.js';
 import { Remotes } from './remote.js';
 import { Sei } from './sei.js';
 import { Signaling } from './signaling.js';
@@ -89,6 +90,10 @@ export class Call {
       mute: (stream, kind, muted) => request('mute', { stream, kind, muted }),
       ended: (source) => void this.locals.ended(source),
       published: (change) => emit(EVENT.PUBLISH_STATE_CHANGED, change),
+    });
+    this.relays = new Relays(request, {
+      emit,
+      sends: (stream) => (stream === 'main' ? ['audio', 'video'] : ['screen']).some((name) => this.sources.sends(/** @type {any} */ (name))),
     });
     this.locals = new Locals(this.sources, {
       emit,
@@ -177,9 +182,9 @@ export class Call {
 
   describe() {
     if (!this.#room) return null;
-    const { userId, roomId, strRoomId, role, privileges, urls, dev } = this.#room;
+    const { userId, roomId, strRoomId, role, privileges, urls, dev, kind, creator, roomInfo } = this.#room;
     const { members, streams } = this.remotes;
-    return { userId, roomId, strRoomId, role, privileges, urls, dev: !!dev, members, streams };
+    return { userId, roomId, strRoomId, role, privileges, urls, dev: !!dev, members, streams, kind, creator, roomInfo };
   }
 
   /**
@@ -210,6 +215,7 @@ export class Call {
     if (kept.has('up')) this.up.restart();
     const sending = kept.has('up') ? this.sources.resendMutes() : this.sources.resend();
     sending.catch((error) => this.#trouble(error));
+    if (again) this.relays.entered();
     this.statistics.start();
     this.watchdog.start();
     this.events.emit(EVENT.ROOM_CHANGED, this.describe());
@@ -226,7 +232,7 @@ export class Call {
 
   /** @param {Message} message */
   #message(message) {
-    if (this.chat.message(message)) return;
+    if (this.chat.message(message) || this.relays.message(message)) return;
     if (this.remotes.message(message)) {
       this.events.emit(EVENT.ROOM_CHANGED, this.describe());
       return;
@@ -318,6 +324,7 @@ export class Call {
   #gone() {
     this.#room = null;
     this.chat.left();
+    this.relays.left();
     this.statistics.stop();
     this.watchdog.stop();
     this.#blocked = false;

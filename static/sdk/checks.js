@@ -8,8 +8,10 @@ import { invalid } from './errors.js';
  *   sdkAppId?: number, userId: string, userSig: string, privateMapKey?: string, roomId?: number, strRoomId?: string,
  *   scene?: 'rtc' | 'live', role?: 'anchor' | 'audience', nick?: string,
  *   autoReceiveAudio?: boolean, autoReceiveVideo?: boolean, enableAutoPlayDialog?: boolean,
+ *   kind?: 'double_room' | 'multi_room' | 'live_room', create?: boolean, roomInfo?: string,
  *   proxy?: unknown, userDefineRecordId?: string, latencyLevel?: number, businessInfo?: string,
- * }} EnterRoomConfig `nick` is ours; those of the last line are taken and have no effect; without
+ * }} EnterRoomConfig `nick` is ours, and so is the line of `kind`: a room of RoomService, made if `create` is not
+ *   false, with `roomInfo` in its lists. Those of the last line are taken and have no effect. Without
  *   `enableAutoPlayDialog` the dialog comes only if nobody listens to AUTOPLAY_FAILED
  */
 
@@ -31,6 +33,9 @@ export function ticket(config) {
     if (value !== undefined && value !== null && typeof value !== 'string') throw invalid(`${name}: a text is needed`, 5002);
   }
   oneOf('scene', scene, ['rtc', 'live']);
+  const { kind, create, roomInfo } = config;
+  if (kind !== undefined) oneOf('kind', kind, ['double_room', 'multi_room', 'live_room']);
+  if (roomInfo !== undefined && typeof roomInfo !== 'string') throw invalid('roomInfo: a text is needed', 5002);
   oneOf('role', role, ['anchor', 'audience']);
   return {
     userId,
@@ -39,6 +44,7 @@ export function ticket(config) {
     ...(sdkAppId && { sdkAppId }),
     ...(nick && { nick }),
     role,
+    ...(kind && { kind, create: create !== false, ...(roomInfo && { roomInfo }) }),
     ...room(config),
   };
 }

@@ -35,6 +35,8 @@ export const EVENT = Object.freeze({
   ROOM_CHANGED: 'room-changed',
   /** Ours: `{userId, streamType, message}`, words for people about somebody's stream. */
   NOTICE: 'notice',
+  /** Ours: `{streamType, url, state, reason, message}`, how the push of an own stream to elsewhere stands. */
+  RELAY_STATE_CHANGED: 'relay-state-changed',
 });
 
 export const TYPE = Object.freeze({

@@ -57,6 +57,9 @@ export class Sources {
   /** @param {Source} source */
   has = (source) => this.#local.has(source);
 
+  /** Whether it is captured, and sent or to be sent. @param {Source} source */
+  sends = (source) => !!this.#local.get(source)?.publish;
+
   /** @param {Source} source */
   get = (source) => this.#local.get(source) ?? null;
 

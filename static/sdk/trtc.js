@@ -17,7 +17,7 @@
 import { Call } from './call.js';
 import { bytes, oneOf, percentage, text } from './checks.js';
 import { capabilities, devices } from './devices.js';
-import { ERROR_CODE, invalid, misuse, unsupported } from './errors.js';
+import { ERROR_CODE, invalid, unsupported } from './errors.js';
 import { setLogLevel } from './log.js';
 import { EVENT, TYPE } from './names.js';
 import { useSpeaker } from './sound.js';
@@ -354,26 +354,53 @@ export default class TRTC {
     return this;
   }
 
-  // --- plugins: there are none
+  // --- pushed on to elsewhere
 
-  /** @param {string} plugin @param {unknown} [_option] Rejects with ENV_NOT_SUPPORTED. */
-  async startPlugin(plugin, _option) {
-    throw noPlugin(plugin);
+  /**
+   * Ours: let the server push an own stream on to an `rtmp://` address that its operator allows. Resolves when the
+   * server there takes it; rejects with SERVER_ERROR (not allowed) or OPERATION_FAILED (`reason`: see
+   * RELAY_STATE_CHANGED). Another address for the same stream takes the place of the first.
+   * @param {{url: string, streamType?: StreamType}} config
+   */
+  async startRelay({ url, streamType = 'main' }) {
+    text('url', url);
+    this.#call.need('startRelay', true);
+    await this.#call.relays.start(name(streamType), url);
   }
 
-  /** @param {string} plugin @param {unknown} [_option] Rejects with ENV_NOT_SUPPORTED. */
-  async updatePlugin(plugin, _option) {
-    throw noPlugin(plugin);
+  /**
+   * Ours.
+   * @param {{streamType?: StreamType}} [config]
+   */
+  async stopRelay({ streamType = 'main' } = {}) {
+    this.#call.need('stopRelay');
+    await this.#call.relays.stop(name(streamType));
   }
 
-  /** @param {string} plugin @param {unknown} [_option] Rejects with INVALID_OPERATION: none can have been started. */
-  async stopPlugin(plugin, _option) {
-    throw misuse(`stopPlugin: ${plugin} was never started; this library has no plugins`);
+  /** Ours: the relays of the own streams as they stand. */
+  getRelays() {
+    return this.#call.relays.list;
+  }
+
+  /**
+   * @param {string} plugin 'CDNStreaming', which is startRelay; others reject with ENV_NOT_SUPPORTED
+   * @param {import('./relay.js').CdnOptions} [option]
+   */
+  async startPlugin(plugin, option) {
+    if (plugin === 'CDNStreaming') this.#call.need('startPlugin', true);
+    await this.#call.relays.startPlugin(plugin, option);
+  }
+
+  /** @param {string} plugin @param {import('./relay.js').CdnOptions} [option] */
+  async updatePlugin(plugin, option) {
+    await this.startPlugin(plugin, option);
+  }
+
+  /** @param {string} plugin @param {import('./relay.js').CdnOptions} [option] */
+  async stopPlugin(plugin, option) {
+    await this.#call.relays.stopPlugin(plugin, option);
   }
 }
-
-/** @param {string} plugin */
-const noPlugin = (plugin) => unsupported(`the plugin ${plugin} is not there: this library has no plugins`);
 
 /** @param {StreamType} streamType @returns {'main' | 'aux'} */
 function name(streamType) {
