@@ -19,7 +19,7 @@ from tests.e2e.content import Maker
 from tests.e2e.fake_gateway import FakeGateway
 from tests.e2e.gateway_process import Gateway
 
-BESIDE = {"test_messages.py", "test_miniprogram.py"}
+BESIDE = {"test_messages.py", "test_miniprogram.py", "test_stock_clients.py"}
 """Tests that mostly wait: they run beside the others (of which only one runs at a time: their timing is real)."""
 
 CAMERA = Maker(ident=99, tone=900)

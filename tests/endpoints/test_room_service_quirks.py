@@ -283,7 +283,7 @@ async def test_groups_of_rooms_carry_nothing_that_stops_a_poll() -> None:
         alice, phone = await world.user("alice"), await ImUser(world, "alice").login()
         await alice.push_in("multi_room", "r")
         await phone.join("r")
-        page = await world.enter("page", "r")  # a browser writes as it likes
+        page = await world.enter("page", "r", nick="A }} Page")  # a browser writes as it likes
         for number, text in enumerate(("plain", "a }} b", '{"x":1}', "}}")):
             body = [{"MsgType": "TIMTextElem", "MsgContent": {"Text": text}}]
             assert (await page.request("message", random=number + 1, body=body))["ok"]
@@ -292,6 +292,7 @@ async def test_groups_of_rooms_carry_nothing_that_stops_a_poll() -> None:
             if entry["Event"] == 5:
                 json.loads(entry["MsgBody"]["UserDefinedField"])
                 continue
+            assert entry["GroupInfo"]["From_AccountNick"] == "page"  # taken for the sender's id
             joined = "".join(
                 element["MsgContent"].get("Data", "") + element["MsgContent"].get("Text", "")
                 for element in entry["MsgBody"]

@@ -17,10 +17,13 @@ ROOM_SERVICE: Final = frozenset({"double_room", "multi_room", "live_room"})
 
 
 def for_room_service(message: Message) -> Message | None:
-    """Return the message in the form of two elements; None if it cannot be told in it."""
+    """Return the message in the form of two elements; None if it cannot be told in it.
+
+    The room code takes the nick beside the message for the sender's id, and shows the one inside.
+    """
     elements = message.body.elements()
     if _has_two_parts(elements):
-        return message
+        return dataclasses.replace(message, nick=message.sender)
     text = _text_of(elements)
     if text is None:
         return None
@@ -31,9 +34,10 @@ def for_room_service(message: Message) -> Message | None:
         {"MsgType": "TIMTextElem", "MsgContent": {"Text": text}},
     ]
     try:
-        return dataclasses.replace(message, body=read_body(parts, 2 * message.body.size + 4096))
+        body = read_body(parts, 2 * message.body.size + 4096)
     except GatewayError:
         return None
+    return dataclasses.replace(message, nick=message.sender, body=body)
 
 
 def _has_two_parts(elements: list[dict[str, Any]]) -> bool:
