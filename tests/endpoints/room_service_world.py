@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -21,10 +22,12 @@ class Notices:
 
     def __init__(self) -> None:
         self.told: list[tuple[str, str]] = []
+        self.news = asyncio.Event()
 
     def notice(self, key: RoomKey, text: str, *, now_ms: int) -> None:
         assert now_ms > 1_600_000_000_000
         self.told.append((key.id, text))
+        self.news.set()
 
 
 class ServiceWorld(World):
@@ -33,14 +36,21 @@ class ServiceWorld(World):
     all = Privilege.ALL
 
     def __init__(
-        self, *, im: bool = False, creator_ends_room: bool = False, book: Book | None = None, **options: Any
+        self,
+        *,
+        im: bool = False,
+        creator_ends_room: bool = False,
+        book: Book | None = None,
+        notice_gap_s: float = 0.0,
+        **options: Any,
     ) -> None:
         self.notices = Notices()
         super().__init__(**options)
         self.entry.policies = room_service_policies(
             self.entry.policies, RoomServiceConfig(creator_ends_room=creator_ends_room)
         )
-        self.service = RoomService(self.entry, self.access, self.groups if im else self.notices, book=book)
+        told = self.groups if im else self.notices
+        self.service = RoomService(self.entry, self.access, told, book=book, notice_gap_s=notice_gap_s)
         self.app.add_routes(self.service.routes())
         if im:
             self.app.add_routes(Im(self.entry, ImTimes(hold_s=0.4, error_s=0.05), self.clock).routes())

@@ -52,6 +52,7 @@ async def raw(
 ) -> dict[str, Any]:
     """POST these bytes; whatever comes must be an answer of the service's form."""
     url = f"/roomservice/weapp/{path}?{query}"
+    world.clock.ahead += 0.1  # slowly enough for the limit of calls
     async with world.client.post(url, data=data, headers={"Content-Type": kind}) as answer:
         assert answer.status in (200, 400, 415), (path, data[:100], answer.status)
         value: dict[str, Any] = json.loads(await answer.text())
@@ -249,3 +250,16 @@ async def test_users_of_other_apps_have_sessions_of_their_own() -> None:
         assert (await other("multi_room/get_push_url", userID="alice"))["code"] == 4503
         async with world.client.get("/weapp/utils/get_test_pushurl", params=other.query) as answer:
             assert "8888" not in await answer.text()
+
+
+async def test_one_user_asks_so_often_and_others_do_not_suffer() -> None:
+    async with ServiceWorld() as world:
+        alice, bob = await world.user("alice"), await world.user("bob")
+        codes = [(await alice("multi_room/get_room_list"))["code"] for _ in range(150)]
+        assert 4503 in codes[100:] and not any(codes[:100])
+        refused = await alice("multi_room/get_room_list")
+        if refused["code"]:
+            assert refused["detail"]["name"] == "too_many" and 0 < refused["detail"]["retryAfterMs"] <= 51
+        assert (await bob("multi_room/get_room_list"))["code"] == 0
+        world.clock.ahead += 5.0
+        assert (await alice("multi_room/get_room_list"))["code"] == 0

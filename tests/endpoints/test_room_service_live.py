@@ -147,6 +147,30 @@ async def test_every_change_of_pushers_is_told_once() -> None:
         assert [pusher["userID"] for pusher in shown["pushers"]] == ["page"] and shown["roomCreator"] == "alice"
 
 
+async def test_many_changes_are_told_once_in_a_while_and_the_last_one_in_any_case() -> None:
+    async with ServiceWorld(notice_gap_s=0.2) as world:
+        alice, bob = await world.user("alice"), await world.user("bob")
+        told = world.notices.told
+        await alice.push_in("multi_room", "r")
+        await bob.push_in("multi_room", "r")
+        assert told == [("r", CHANGED)]  # at once
+        now = asyncio.get_running_loop().time
+        began = now()
+        for _ in range(5):
+            await bob("multi_room/delete_pusher", roomID="r", userID="bob")
+            await bob.push_in("multi_room", "r")
+        assert len(told) <= 2 + (now() - began) / 0.2
+        world.notices.news.clear()
+        await bob("multi_room/delete_pusher", roomID="r", userID="bob")
+        await asyncio.wait_for(world.notices.news.wait(), 15)
+        # A room of that name made anew is told at once again.
+        await alice("multi_room/destroy_room", roomID="r", userID="alice")
+        told.clear()
+        await alice.push_in("multi_room", "r")
+        await bob.push_in("multi_room", "r")
+        assert told == [("r", CHANGED)]
+
+
 async def test_a_silent_pusher_stays_while_its_stream_is_live() -> None:
     async with ServiceWorld() as world:
         alice = await world.user("alice")
@@ -186,7 +210,7 @@ async def test_a_room_made_ahead_gets_its_creator_with_its_first_member(kind: st
 
 def test_sessions_are_bounded() -> None:
     numbers = iter(range(1000))
-    sessions = Sessions(lambda size: next(numbers).to_bytes(size, "big"), NoBook(), {1}, limit=3)
+    sessions = Sessions(lambda size: next(numbers).to_bytes(size, "big"), NoBook(), {1}, lambda: 0.0, limit=3)
     for number in range(5):
         sessions.login(1, f"u{number}", False)
     assert len(sessions) == 3

@@ -44,7 +44,10 @@ class Refuse(Exception):
         self.code = code
         self.fields: Answer = dict(fields)
         if cause is not None:
-            self.fields["detail"] = {"name": cause.name, "code": cause.code, "message": cause.message}
+            detail: Answer = {"name": cause.name, "code": cause.code, "message": cause.message}
+            if cause.retry_after_ms is not None:
+                detail["retryAfterMs"] = cause.retry_after_ms
+            self.fields["detail"] = detail
 
 
 class Call(Fields):

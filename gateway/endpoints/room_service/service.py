@@ -23,7 +23,7 @@ from gateway.endpoints.room_service.book import Book, NoBook
 from gateway.endpoints.room_service.calls import BAD_AUTH, LOGIN_MISSING, Answer, Call, Refuse, endpoint
 from gateway.endpoints.room_service.kinds import KINDS
 from gateway.endpoints.room_service.live import LiveCalls
-from gateway.endpoints.room_service.notices import Notices, PusherNotices
+from gateway.endpoints.room_service.notices import GAP_S, Notices, PusherNotices
 from gateway.endpoints.room_service.pushers import PusherCalls
 from gateway.endpoints.room_service.sessions import Sessions
 from gateway.endpoints.room_service.utils import UtilCalls
@@ -47,14 +47,15 @@ class RoomService:
         wall: Callable[[], float] = wall,
         *,
         book: Book | None = None,
+        notice_gap_s: float = GAP_S,
     ) -> None:
         self._entry = entry
         book = book or NoBook()
-        self.sessions = Sessions(entry.random, book, entry.tickets.apps)
+        self.sessions = Sessions(entry.random, book, entry.tickets.apps, entry.clock)
         for room, user_id in book.awaited:
             entry.await_pusher(room, user_id)
         addresses = Addresses(entry)
-        told = PusherNotices(entry.directory, notices, wall)
+        told = PusherNotices(entry.directory, notices, wall, notice_gap_s)
         self._pushers = PusherCalls(entry, self.sessions, addresses, told, book)
         self._live = LiveCalls(entry.directory, self.sessions, self._pushers)
         entry.messages.events.on("event", self._live.on_group_event)

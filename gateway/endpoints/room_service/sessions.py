@@ -13,12 +13,18 @@ from collections import OrderedDict
 from collections.abc import Callable, Container
 from typing import Final
 
+from gateway.base.clock import Clock
+from gateway.base.errors import TooMany
 from gateway.endpoints.room_service.book import Book
-from gateway.endpoints.room_service.calls import BAD_AUTH, MISSING, Call, Refuse
+from gateway.endpoints.room_service.calls import BAD_AUTH, BUSY, MISSING, Call, Refuse
+from gateway.rooms.groups.limits import Bucket
 from gateway.rooms.room import RoomKey
 from gateway.services.store import TokenRecord
 
 MAX_SESSIONS: Final = 50_000
+CALLS_PER_S: Final = 20.0
+CALL_BURST: Final = 100.0
+"""Of one user; old clients ask for the pushers at every notice, and send a heartbeat each 7 s besides."""
 MAX_URLS: Final = 64
 """URLs remembered per session; the oldest go first."""
 
@@ -26,13 +32,14 @@ MAX_URLS: Final = 64
 class Session:
     """One user's login. `guest`: its userSig was given to a guest, so it has proved nothing."""
 
-    __slots__ = ("ahead", "app", "digest", "guest", "urls", "user_id")
+    __slots__ = ("ahead", "app", "bucket", "digest", "guest", "urls", "user_id")
 
-    def __init__(self, app: int, user_id: str, digest: bytes, guest: bool) -> None:
+    def __init__(self, app: int, user_id: str, digest: bytes, guest: bool, now: float) -> None:
         self.app = app
         self.user_id = user_id
         self.digest = digest
         self.guest = guest
+        self.bucket = Bucket(CALLS_PER_S, CALL_BURST, now)
         self.urls: OrderedDict[str, tuple[str, float]] = OrderedDict()
         """URLs handed out to one who is no member (yet), by what they are for, and when."""
         self.ahead: list[RoomKey] = []
@@ -48,16 +55,17 @@ class Sessions:
     """`apps` are the apps of this server: tokens of others, from an earlier configuration, are void."""
 
     def __init__(
-        self, random: Callable[[int], bytes], book: Book, apps: Container[int], limit: int = MAX_SESSIONS
+        self, random: Callable[[int], bytes], book: Book, apps: Container[int], clock: Clock, limit: int = MAX_SESSIONS
     ) -> None:
         self._random = random
+        self._clock = clock
         self._limit = limit
         self._book = book
         self._by_user: dict[tuple[int, str], Session] = {}
         self._by_digest: OrderedDict[bytes, Session] = OrderedDict()
         for record in book.tokens:
             if record.app in apps:
-                self._put(Session(record.app, record.user_id, record.digest, record.guest))
+                self._put(Session(record.app, record.user_id, record.digest, record.guest, clock()))
 
     def __len__(self) -> int:
         return len(self._by_digest)
@@ -66,7 +74,7 @@ class Sessions:
         """Return the user's new token."""
         token = base64.urlsafe_b64encode(self._random(24)).decode("ascii")
         record = TokenRecord(app, user_id, _digest(token), guest)
-        self._put(Session(app, user_id, record.digest, guest))
+        self._put(Session(app, user_id, record.digest, guest, self._clock()))
         self._book.keep(record)
         return token
 
@@ -86,7 +94,7 @@ class Sessions:
     def of(self, call: Call) -> Session:
         """Return who calls: `userID` and `token` of the query; a userID in the body must be the same.
 
-        Raises Refuse (2, 7), BadRequest.
+        Raises Refuse (2, 7; 4503: too many calls), BadRequest.
         """
         user_id, token, said = call.query("userID"), call.query("token"), call.text("userID")
         if not user_id or not token:
@@ -95,6 +103,12 @@ class Sessions:
         if session is None or session.user_id != user_id or (said and said != user_id):
             raise Refuse(BAD_AUTH)
         self._by_digest.move_to_end(session.digest)
+        wait_s = session.bucket.wait(self._clock())
+        if wait_s:
+            raise Refuse(
+                BUSY, TooMany(f"more than {CALLS_PER_S:.0f} calls a second", retry_after_ms=1 + int(1000 * wait_s))
+            )
+        session.bucket.take()
         return session
 
 

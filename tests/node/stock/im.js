@@ -20,6 +20,7 @@ class Im {
     /** Exceptions that listeners threw out of a poll: each has stopped that poll. */
     this.deaths = [];
     this.sequence = 0;
+    this.tasks = new Set();
     this.reset();
   }
 
@@ -35,7 +36,7 @@ class Im {
     const { sdkAppID = '', accountType = '' } = this.who || {};
     const query = [AGENT, this.identity, 'contenttype=json', `sdkappid=${sdkAppID}`, `accounttype=${accountType}`, 'apn=1',
       `reqtime=${seconds()}`].filter(Boolean).join('&'); // prettier-ignore
-    this.wx.request({
+    const task = this.wx.request({
       url: `${this.host}/${path}?${query}`,
       method: 'POST',
       data: JSON.stringify(body),
@@ -46,13 +47,18 @@ class Im {
         else fail({ ...data, SrcErrorInfo: data.ErrorInfo });
       },
       fail: ({ errMsg }) => fail({ ActionStatus: 'FAIL', ErrorCode: -2, ErrorInfo: `${errMsg}[-2]` }),
+      complete: () => this.tasks.delete(task),
     });
+    this.tasks.add(task);
   }
 
   /** `who`: {sdkAppID, accountType, identifier, identifierNick, userSig}. */
   login(who, listeners, succeed, fail) {
     const lacks = [[-7, who.sdkAppID], [-8, who.accountType], [-9, who.userSig]].find(([, value]) => !value);
     if (lacks) return fail({ ActionStatus: 'FAIL', ErrorCode: lacks[0], ErrorInfo: 'login data is missing' });
+    // Whatever an earlier login still asks for is broken off.
+    this.polls = this.groupPolls = false;
+    for (const task of [...this.tasks]) task.abort();
     this.reset();
     Object.assign(this, { who, listeners, identity: `identifier=${who.identifier}&usersig=${who.userSig}` });
     this.post('v4/openim/login', { State: 'Online' }, (answer) => {

@@ -36,6 +36,9 @@ async function allTalk(phones, words = AWKWARD) {
 /** The IM's library shows these escaped. */
 const plain = (text) => text.replace(/&lt;/g, '<').replace(/&gt;/g, '>').replace(/&quot;/g, '"');
 
+/** How often a phone has asked its group for something new. */
+const polled = ({ wx }) => wx.sent.filter((path) => path.endsWith('/get_msg')).length;
+
 /** No poll has died, nobody was kicked, no request failed. */
 async function allWell(phones) {
   await until(() => phones.every((phone) => phone.polls()), 'the polls are under way');
@@ -64,14 +67,27 @@ async function doubleRoom(phones) {
   assert.strictEqual(await bob.stop(), 0);
   await until(() => alice.heard('quit').includes('bob'), 'the one hears that the other has gone');
   await allTalk([alice]);
-  // The same two again, in the same room: nobody logs in anew.
+  // The same two again, in the same room; the page logs in once more, with the token that it still has.
+  await bob.login();
   bob.start({ roomID: listed.roomID });
   await until(() => alice.sees('bob') && bob.sees('alice'), 'they meet again');
   await allTalk([alice, bob]);
   await allWell([alice, bob]);
+  // The room is ended. Nobody quits its group then, and the old poll goes on: quietly, and beside the next one.
+  const [id, before] = [listed.roomID, [alice, bob].map(polled)];
+  assert.strictEqual((await alice.ask('destroy_room', { roomID: id, userID: 'alice' })).code, 0);
+  await until(() => [alice, bob].every((phone) => phone.heard('roomClosed').length), 'both hear of the end');
+  assert.deepStrictEqual((await bob.rooms()).filter(({ roomID }) => roomID === id), []);
+  await sleep(1500);
+  [alice, bob].forEach((phone, number) => assert.ok(polled(phone) <= before[number] + 2, `${phone.user} spins`));
+  alice.start({ roomID: id });
+  await until(() => alice.heard('entered').length === 2, () => JSON.stringify(alice.events));
+  bob.start({ roomID: id });
+  await until(() => alice.sees('bob') && bob.sees('alice'), 'they meet in a new room of that name');
+  await allTalk([alice, bob]);
+  await allWell([alice, bob]);
   assert.strictEqual(await bob.stop(), 0);
   assert.strictEqual(await alice.stop(), 0);
-  assert.deepStrictEqual((await bob.rooms()).filter(({ roomID }) => roomID === listed.roomID), []);
 }
 
 /** Four people and a fifth who is refused; the one who made the room leaves, and it goes on. */

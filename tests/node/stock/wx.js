@@ -16,6 +16,8 @@ class Wx {
     /** Requests that are under way, at most ten, and those that wait for one of them to end. */
     this.active = new Set();
     this.waiting = [];
+    /** Paths of all requests so far. */
+    this.sent = [];
     /** Every answer that had no status of 200, and every request that failed. */
     this.troubles = [];
     this.processes = new Set();
@@ -44,7 +46,7 @@ class Wx {
       body = '';
     }
     this.active.add(task);
-    task.since = Date.now();
+    this.sent.push(target.pathname);
     task.sent = http.request(target, { method, headers: { 'content-type': 'application/json', ...header } }, (answer) => {
       let text = '';
       answer.setEncoding('utf8');
