@@ -20,7 +20,7 @@ from gateway.base.clock import Clock, monotonic
 from gateway.base.config import LiveConfig
 from gateway.base.errors import NoSuchStream, ShuttingDown, TooMany
 from gateway.base.tasks import Tasks
-from gateway.endpoints.entry import PlayGrant
+from gateway.endpoints.entry import Flows, Kinds, PlayGrant
 from gateway.media.live.encode import FlvEncoder
 from gateway.media.live.reader import QueuedReader
 from gateway.media.live.stream import LiveStream, Start
@@ -59,8 +59,10 @@ _PREFLIGHT: Final[Mapping[str, str]] = {
 
 
 class Entry(Protocol):
-    """Tickets into grants; raises a GatewayError to refuse."""
+    """Tickets into grants; raises a GatewayError to refuse. `flows` follows whoever was admitted."""
 
+    @property
+    def flows(self) -> Flows: ...
     def admit_play(self, stream: str, query: Mapping[str, str], /) -> PlayGrant: ...
 
 
@@ -74,7 +76,7 @@ class Streams(Protocol):
 
 
 class _Player:
-    """One response: a reader of the stream, and the transport that it writes to."""
+    """One response: a reader of the stream, and the transport that it writes to. It is the gate of its flow."""
 
     def __init__(self, owner: HttpFlv, request: web.Request, grant: PlayGrant, live: LiveStream, framing: str) -> None:
         self.live = live
@@ -83,12 +85,13 @@ class _Player:
         self.why = "closed by the peer"
         self.encoder = FlvEncoder(framing, audio=grant.audio, video=grant.video)
         fast = grant.start is Start.NEWEST_KEY
+        self._flow = owner.entry.flows.follow(grant, self)
         self.reader = QueuedReader(
             self.encoder,
             self._write,
             limit_s=owner.config.queue_rtc_s if fast else owner.config.queue_live_s,
-            audio=grant.audio,
-            video=grant.video,
+            audio=self._flow.allowed.audio,
+            video=self._flow.allowed.video,
             on_first=self.first.set,
             on_stopped=self.end,
             clock=owner.clock,
@@ -106,9 +109,19 @@ class _Player:
             except OSError:  # not everywhere; the queue then starts later
                 log.debug("no TCP_NOTSENT_LOWAT")
 
+    def allow(self, kinds: Kinds) -> None:
+        """What its user may receive has changed."""
+        self.reader.audio, self.reader.video = kinds.audio, kinds.video
+        self.live.refresh(self.reader)
+
+    def cut(self, reason: str) -> None:
+        """Its user has been thrown out."""
+        self.end(reason)
+
     def end(self, why: str) -> None:
         if not self.ended.is_set():
             self.why = why
+            self._flow.close()
             self.live.remove_reader(self.reader)
             self.ended.set()
 
@@ -195,7 +208,7 @@ class HttpFlv:
         self.blocked = 0
         self.dropped_video = 0
         self.dropped_audio = 0
-        self._entry = entry
+        self.entry = entry
         self._streams = streams
         self._play_wait_s = play_wait_s
         self._max_players = max_players
@@ -222,7 +235,7 @@ class HttpFlv:
             raise TooMany(f"{self._max_players} players are the limit here")
         name = request.match_info["stream"].removesuffix(".live")
         query = {key: request.query[key] for key in request.query}
-        grant = self._entry.admit_play(name, query)
+        grant = self.entry.admit_play(name, query)
         live = self._streams.open(grant.stream_id).live
         if request.method == hdrs.METH_HEAD:
             if not live.alive:

@@ -19,7 +19,7 @@ import hmac
 import logging
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, get_args
 
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
@@ -36,8 +36,9 @@ from gateway.base.errors import (
     TooMany,
 )
 from gateway.base.log import Tagged
-from gateway.endpoints.entry import Entry, PushGrant
-from gateway.endpoints.entry.links import DownLink, TrackKey, UpLink, Viewer, WebRtc, read_offer
+from gateway.endpoints.entry import Entry, Flow, Kinds, PushGrant, Start
+from gateway.endpoints.entry.grants import play_grant
+from gateway.endpoints.entry.links import DownLink, Kind, TrackKey, UpLink, Viewer, WebRtc, read_offer
 from gateway.rooms.privileges import Privilege, to_send
 from gateway.rooms.room import Member, StreamKind, check_user_id
 from gateway.rooms.tickets import token
@@ -65,6 +66,8 @@ class _Session(Viewer):
     etag: str = ""
     up: UpLink | None = None
     down: DownLink | None = None
+    flow: Flow | None = None
+    """Of a player."""
     user_id: str = ""
     member: Member | None = None
     plan: Mapping[str, PushGrant] = dataclasses.field(default_factory=dict)
@@ -80,6 +83,16 @@ class _Session(Viewer):
     def ended(self, reason: str) -> None:
         if self.owner is not None:
             self.owner.end(self, reason)
+
+    def allow(self, kinds: Kinds) -> None:
+        """As the gate of a player's flow: what its user may receive has changed."""
+        if self.down is not None:
+            for key in self.down.tracks:
+                self.down.hold(key, not (kinds.video if key.kind == "video" else kinds.audio))
+
+    def cut(self, reason: str) -> None:
+        """As the gate of a player's flow: its user has been thrown out."""
+        self.ended(reason)
 
 
 class Whip:
@@ -123,7 +136,9 @@ class Whip:
         user_id = check_user_id(request.match_info["user"])
         if ticket.user_id != user_id:
             raise BadTicket("the privateMapKey belongs to another user", code=token.WRONG_USER)
-        rights = ticket.privileges
+        # A moderator may have given more than the ticket; what it has taken away is held back, not refused.
+        decided = self.entry.directory.moderation.decided_rights(ticket.room, user_id) or Privilege(0)
+        rights = ticket.privileges | decided
         if not rights & Privilege.ENTER or not rights & (Privilege.SEND_AUDIO | Privilege.SEND_VIDEO):
             raise NotPermitted("publishing needs the rights 2 and (4 or 16)")
         offer = await _read(request, SDP, MAX_OFFER)
@@ -137,7 +152,7 @@ class Whip:
                 raise NotPermitted(f"sending {kind} needs right {int(needed)}")
         present = self.entry.find_member(ticket.room, user_id)
         # Whoever is there by another way keeps its place and rights.
-        member = present if present is not None else self.entry.join(ticket.room, user_id, rights)
+        member = present if present is not None else self.entry.join(ticket.room, user_id, ticket.privileges)
         try:
             session, answer = self._open_up(bearer, offer, dict.fromkeys(offered.sending, grant))
         except BaseException:
@@ -155,6 +170,7 @@ class Whip:
             "whip",
             on_end=lambda reason: self.end(session, reason),
             on_taken=lambda _: self.end(session, "replaced"),
+            on_cut=lambda reason: self.end(session, reason),
         )
         try:
             return session, session.up.accept(offer, plan)
@@ -165,9 +181,8 @@ class Whip:
     async def _play(self, request: web.Request) -> web.Response:
         bearer, ticket = self._ticket(request)
         publisher = check_user_id(request.match_info["user"])
-        audio = bool(ticket.privileges & Privilege.RECEIVE_AUDIO)
-        video = bool(ticket.privileges & Privilege.RECEIVE_VIDEO)
-        if not ticket.privileges & Privilege.ENTER or not (audio or video):
+        rights = self.entry.flows.rights(ticket.room, ticket.user_id, ticket.privileges)
+        if not rights & Privilege.ENTER or not rights & (Privilege.RECEIVE_AUDIO | Privilege.RECEIVE_VIDEO):
             raise NotPermitted("playing needs the rights 2 and (8 or 32)")
         if self.entry.directory.is_banned(ticket.room, ticket.user_id):
             raise NotPermitted("the user is banned from this room")
@@ -177,18 +192,28 @@ class Whip:
         if not present and (stream_id is None or not self.entry.directory.is_live(stream_id)):
             raise NoSuchStream(f"{publisher} is not in room {ticket.room.id}")
         stream_id = stream_id or self.entry.stream_id(ticket.room, publisher, StreamKind.MAIN)
+        grant = play_grant(
+            stream_id,
+            StreamKind.MAIN,
+            ticket.privileges,
+            ticket.room,
+            ticket.user_id,
+            now=rights,
+            start=Start.NEWEST_KEY,
+        )
         session = self._make_session(bearer, offer)
         session.user_id = publisher
         session.down = DownLink(self.rtc, session)
+        session.flow = self.entry.flows.follow(grant, session)
         try:
+            for kind in get_args(Kind):
+                allowed = session.flow.allowed.audio if kind == "audio" else session.flow.allowed.video
+                session.down.hold(TrackKey(publisher, StreamKind.MAIN, kind), not allowed)
             answer = session.down.accept(offer, publisher, self.rtc.streams.open(stream_id))
-            for key in session.down.tracks:
-                if not (audio if key.kind == "audio" else video):
-                    session.down.drop(TrackKey(publisher, StreamKind.MAIN, key.kind))
-            for key in session.down.tracks:
-                if key in session.missing:
-                    raise NoCommonCodec(session.missing[key])
+            for text in session.missing.values():
+                raise NoCommonCodec(text)
         except BaseException:
+            session.flow.close()
             session.down.close()
             raise
         return self._created(session, answer, ticket.user_id, f"{ticket.user_id} plays {publisher}")
@@ -296,6 +321,8 @@ class Whip:
             session.up.close()
         if session.down is not None:
             session.down.close()
+        if session.flow is not None:
+            session.flow.close()
         member = session.member
         if member is None or reason == "replaced" or not self.entry.directory.is_present(member):
             return

@@ -138,6 +138,13 @@ class Stream:
             self.live.stop_source(reason)
         self.idle_since = now
 
+    def interrupt(self, *, video: bool) -> None:
+        """Its publisher is held back from now on: newcomers in either hub get nothing of what it sent before."""
+        self.live.interrupt(video=video)
+        for publication in (self.video, self._video_vp8):
+            if publication is not None and video:
+                publication.forget_kept()
+
     def _take(self, publisher: Publisher, native: Native) -> None:
         old = self.publisher
         if old is publisher:

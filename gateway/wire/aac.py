@@ -115,6 +115,15 @@ def build_asc(rate: int, channels: int) -> bytes:
     return (OBJECT_LC << 35 | 15 << 31 | rate << 7 | channel_config << 3).to_bytes(5, "big")
 
 
+_SILENCE: Final = {1: bytes.fromhex("00000007"), 2: bytes.fromhex("21000000001c")}
+"""One SCE or CPE (common window) with max_sfb 0, so without any spectrum, then ID_END: tables 4.4 to 4.50."""
+
+
+def silent_frame(config: AudioConfig) -> bytes | None:
+    """Return an access unit that says silence under `config`; None for more than two channels, or not AAC-LC."""
+    return _SILENCE.get(config.channels) if config.object_type == OBJECT_LC else None
+
+
 def strip_adts(data: bytes) -> bytes:
     """Return one raw access unit: an ADTS header is removed if a publisher left it there. Never raises."""
     if len(data) > 7 and data[0] == 0xFF and data[1] & 0xF6 == 0xF0:

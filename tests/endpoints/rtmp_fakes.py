@@ -8,29 +8,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from gateway.base.config import Address, LiveConfig, RtmpConfig
+from gateway.base.config import Address, LiveConfig, RoomsConfig, RtmpConfig
 from gateway.base.errors import BadRequest, BadTicket, NameTaken, NotPermitted
+from gateway.endpoints.entry import Flows, PlayGrant, PushGrant
 from gateway.endpoints.rtmp import RtmpServer
 from gateway.endpoints.rtmp import connection as connection_module
 from gateway.endpoints.rtmp import server as server_module
 from gateway.endpoints.rtmp.ports import Publisher
 from gateway.media.live.stream import LiveStream, Start
+from gateway.rooms.directory import Directory
 from tests.wire.rtmp_peer import Peer
-
-
-@dataclass
-class PushGrant:
-    stream_id: str
-    allow_audio: bool = True
-    allow_video: bool = True
-
-
-@dataclass
-class PlayGrant:
-    stream_id: str
-    audio: bool = True
-    video: bool = True
-    start: Start = Start.GOP
 
 
 @dataclass
@@ -38,6 +25,7 @@ class FakeEntry:
     """Admits everybody, but for the names that say otherwise."""
 
     seen: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    flows: Flows = field(default_factory=lambda: Flows(Directory(RoomsConfig(), {})))
 
     def admit_push(self, stream: str, query: Mapping[str, str]) -> PushGrant:
         self.seen.append(("push", stream, dict(query)))
@@ -46,13 +34,13 @@ class FakeEntry:
 
     def admit_room_push(self, room: str, query: Mapping[str, str]) -> PushGrant:
         self.seen.append(("room", room, dict(query)))
-        return PushGrant(f"room_{room}")
+        return PushGrant(f"room_{room}", True, True)
 
     def admit_play(self, stream: str, query: Mapping[str, str]) -> PlayGrant:
         self.seen.append(("play", stream, dict(query)))
         self._refuse(stream)
         start = Start.NEWEST_KEY if query.get("rtc") else Start.GOP
-        return PlayGrant(stream, query.get("audio") != "0", query.get("video") != "0", start)
+        return PlayGrant(stream, query.get("audio") != "0", query.get("video") != "0", start, issued=False)
 
     def _refuse(self, stream: str) -> None:
         if not stream.replace("_", "").isalnum():
@@ -75,6 +63,9 @@ class FakeStream:
         if old is not None and old is not publisher:
             old.replaced("replaced")
         self.live.start_source(now)
+
+    def interrupt(self, *, video: bool) -> None:
+        self.live.interrupt(video=video)
 
     def unpublish(self, publisher: Publisher, now: float, reason: str = "unpublished") -> None:
         if self.publisher is publisher:

@@ -16,7 +16,8 @@ from weakref import WeakKeyDictionary
 from gateway.base.clock import Clock, monotonic, wall
 from gateway.base.config import RtcConfig, UrlsConfig
 from gateway.base.errors import BadRequest, NoSuchStream, NotPermitted, Refused
-from gateway.endpoints.entry.grants import PlayGrant, PlayItem, PushGrant, push_grant
+from gateway.endpoints.entry.flows import Flows
+from gateway.endpoints.entry.grants import PlayGrant, PlayItem, PushGrant, play_grant, push_grant
 from gateway.endpoints.entry.ice_servers import IceServers
 from gateway.endpoints.entry.messages import Messages
 from gateway.endpoints.entry.publishing import SELF_MADE, LiveWatch, Publishing
@@ -26,7 +27,7 @@ from gateway.media.live.stream import Start
 from gateway.media.streams import Stream, Streams
 from gateway.rooms.directory import Directory
 from gateway.rooms.groups import Groups
-from gateway.rooms.privileges import Privilege, grants, to_receive
+from gateway.rooms.privileges import Privilege
 from gateway.rooms.room import ControlSession, Member, Room, RoomKey, RoomPolicy, StreamKind, check_user_id
 from gateway.rooms.tickets import urlsig
 
@@ -64,6 +65,7 @@ class Entry:
         self.messages = Messages(groups if groups is not None else Groups(), directory, streams, clock)
         self._open_play = url_rules.open_play
         self._watches: WeakKeyDictionary[Stream, LiveWatch] = WeakKeyDictionary()
+        self.flows = Flows(directory)
         self.publishers: dict[str, Publishing] = {}
         """Whose media the directory shows now, by stream id."""
         self.awaited: OrderedDict[tuple[RoomKey, str], None] = OrderedDict()
@@ -213,16 +215,16 @@ class Entry:
         """
         app = self.tickets.app_of_stream(stream)
         grant = self.tickets.url(app, stream, query, urlsig.PUBLISH)
-        owner = self.directory.lookup_stream(stream)
+        owner, granted = self.directory.lookup_stream(stream), grant.privileges
         if owner is None:
-            rights = Privilege.ALL if grant.privileges is None else grant.privileges
-            return self._watched(push_grant(stream, StreamKind.MAIN, rights, None, ""))
+            now = Privilege.ALL if granted is None else granted
+            return self._watched(push_grant(stream, StreamKind.MAIN, granted, None, "", now=now))
         if grant.user_id is not None and grant.user_id != owner.user_id:
             raise NotPermitted("the URL was issued to another user")
         if self.directory.is_blocked(owner.room, owner.user_id):
             raise NotPermitted("the URL was withdrawn")
-        rights = self._rights(grant.privileges, owner.room, owner.user_id)
-        return self._watched(push_grant(stream, owner.kind, rights, owner.room, owner.user_id))
+        now = self.flows.rights(owner.room, owner.user_id, granted)
+        return self._watched(push_grant(stream, owner.kind, granted, owner.room, owner.user_id, now=now))
 
     def admit_play(self, stream: str, query: Mapping[str, str]) -> PlayGrant:
         """Admit a player of `/live/<stream>`. Raises BadTicket, NotPermitted.
@@ -232,23 +234,21 @@ class Entry:
         if not urlsig.is_stream_name(stream):
             raise NoSuchStream("no such stream name")
         owner = self.directory.lookup_stream(stream)
+        room, kind = (None, StreamKind.MAIN) if owner is None else (owner.room, owner.kind)
         if self._open_play and not any(query.get(name) for name in ("txSecret", "txSerect", "txTime")):
-            return PlayGrant(stream, True, True, Start.GOP, owner is not None)
+            return play_grant(stream, kind, None, room, "", now=Privilege.ALL, start=Start.GOP)
         app = self.tickets.app_of_stream(stream)
         grant = self.tickets.url(app, stream, query, urlsig.PLAY)
         start = Start.GOP if grant.key_name == "play" else Start.NEWEST_KEY
         if grant.user_id is None or grant.privileges is None:
-            return PlayGrant(stream, True, True, start, owner is not None)
-        aux, rights = False, grant.privileges
-        if owner is not None:
-            if self.directory.is_blocked(owner.room, grant.user_id):
-                raise NotPermitted("the URL was withdrawn")
-            aux, rights = owner.kind is StreamKind.AUX, self._rights(grant.privileges, owner.room, grant.user_id)
-        audio = grants(rights, to_receive(aux=aux, video=False))
-        video = grants(rights, to_receive(aux=aux, video=True))
-        if not audio and not video:
-            raise NotPermitted("the ticket grants neither sound nor picture of this stream")
-        return PlayGrant(stream, audio, video, start, owner is not None)
+            return play_grant(stream, kind, None, room, "", now=Privilege.ALL, start=start)
+        user_id, granted = grant.user_id, grant.privileges
+        if room is None:
+            return play_grant(stream, kind, granted, None, user_id, now=granted, start=start)
+        if self.directory.is_blocked(room, user_id):
+            raise NotPermitted("the URL was withdrawn")
+        now = self.flows.rights(room, user_id, granted)
+        return play_grant(stream, kind, granted, room, user_id, now=now, start=start)
 
     def admit_room_push(self, room: str, query: Mapping[str, str]) -> PushGrant:
         """Admit an RTMP publisher of `/push/<room>?sdkappid=&userid=&usersig=&privatemapkey=`: string rooms.
@@ -267,17 +267,12 @@ class Entry:
             raise NotPermitted("the ticket does not grant entry (bit 2)")
         if self.directory.is_banned(key, user_id):
             raise NotPermitted("the user is banned from this room")
-        return self._watched(self.grant_push(key, user_id, StreamKind.MAIN, rights))
+        stream, now = self.stream_id(key, user_id, StreamKind.MAIN), self.flows.rights(key, user_id, rights)
+        return self._watched(push_grant(stream, StreamKind.MAIN, rights, key, user_id, now=now))
 
     def grant_push(self, room: RoomKey, user_id: str, kind: StreamKind, rights: Privilege) -> PushGrant:
         """Return the grant of a publisher whose ticket has been verified otherwise. Raises NotPermitted."""
-        return push_grant(self.stream_id(room, user_id, kind), kind, rights, room, user_id)
-
-    def _rights(self, granted: Privilege | None, room: RoomKey, user_id: str) -> Privilege:
-        """A URL grants what it says, and never more than its user has in the room now."""
-        rights = Privilege.ALL if granted is None else granted
-        member = self.find_member(room, user_id)
-        return rights & member.privileges if member is not None and granted is not None else rights
+        return push_grant(self.stream_id(room, user_id, kind), kind, rights, room, user_id, now=rights)
 
     def find_member(self, room: RoomKey, user_id: str) -> Member | None:
         """Return the member if the user is in that room."""

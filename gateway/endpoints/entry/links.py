@@ -17,6 +17,7 @@ from gateway.base.clock import Clock, monotonic
 from gateway.base.errors import BadRequest, SdpError
 from gateway.base.tasks import Tasks
 from gateway.endpoints.entry.admission import Entry
+from gateway.endpoints.entry.flows import Flows, Kinds
 from gateway.endpoints.entry.grants import PushGrant
 from gateway.endpoints.entry.publishing import Publishing
 from gateway.endpoints.entry.words import cannot_take
@@ -102,23 +103,35 @@ def read_offer(text: str) -> Offered:
 
 
 class _Feed:
-    """One stream that an up link publishes: the stream's `Publisher`."""
+    """One stream that an up link publishes: the stream's `Publisher`, and the gate of its flow."""
 
-    def __init__(self, link: UpLink, stream: Stream, publishing: Publishing) -> None:
+    def __init__(self, link: UpLink, stream: Stream, publishing: Publishing, flows: Flows) -> None:
         self.link = link
         self.stream = stream
         self.publishing = publishing
         self.tracks: dict[Kind, InboundTrack] = {}
+        """What the client sends, whether it may pass now or not."""
+        self.flow = flows.follow(publishing.grant, self)
+
+    def passes(self, kind: Kind) -> bool:
+        return self.flow.allowed.video if kind == "video" else self.flow.allowed.audio
 
     def replaced(self, reason: str) -> None:
         self.link.feed_replaced(self, reason)
+
+    def allow(self, kinds: Kinds) -> None:
+        self.link.feed_allowed(self)
+
+    def cut(self, reason: str) -> None:
+        self.link.feed_cut(self, reason)
 
 
 class UpLink:
     """One up connection.
 
     `on_end(reason)` is called once, if it dies by itself; `on_taken(grant)` when another publisher takes a stream;
-    `on_channel(label, send)` and `on_message(label, data)` for datachannels that the client opens.
+    `on_cut(reason)` when the user is thrown out (its streams end in any case); `on_channel(label, send)` and
+    `on_message(label, data)` for datachannels that the client opens.
     """
 
     def __init__(
@@ -128,6 +141,7 @@ class UpLink:
         *,
         on_end: Callable[[str], None],
         on_taken: Callable[[PushGrant], None],
+        on_cut: Callable[[str], None] | None = None,
         on_channel: Callable[[str, Send], None] | None = None,
         on_message: Callable[[str, str | bytes], None] | None = None,
     ) -> None:
@@ -135,6 +149,7 @@ class UpLink:
         self._transport = transport
         self._on_end = on_end
         self._on_taken = on_taken
+        self._on_cut = on_cut
         self._feeds: dict[str, _Feed] = {}
         self._closed = False
         self.fingerprint = ""
@@ -188,7 +203,7 @@ class UpLink:
                 track = tracks.get(mid)
                 if track is not None and grant.stream_id == feed.stream.id:
                     feed.tracks[track.kind] = track
-                    self.inbound.bind(track, feed.stream.video if track.kind == "video" else feed.stream.audio)
+            self._let_pass(feed, now)
             kept = {track.mid for track in feed.tracks.values()}
             for track in old.values():
                 if track.mid not in kept and track.mid not in tracks:
@@ -198,10 +213,22 @@ class UpLink:
             else:
                 self._announce(feed)
 
+    def _let_pass(self, feed: _Feed, now: float) -> None:
+        """Make the tracks that may pass the sources of their publications, and no others."""
+        for kind, track in feed.tracks.items():
+            if feed.passes(kind):
+                self.inbound.bind(track, feed.stream.video if kind == "video" else feed.stream.audio)
+            else:
+                self.inbound.unbind(track.mid, now)
+
     def _start(self, grant: PushGrant) -> _Feed:
-        stream = self._rtc.streams.open(grant.stream_id)
-        feed = _Feed(self, stream, self._rtc.entry.publishing(grant, self._transport))
-        stream.publish_rtp(feed, self._rtc.clock())
+        stream, entry = self._rtc.streams.open(grant.stream_id), self._rtc.entry
+        feed = _Feed(self, stream, entry.publishing(grant, self._transport), entry.flows)
+        try:
+            stream.publish_rtp(feed, self._rtc.clock())
+        except BaseException:
+            feed.flow.close()
+            raise
         self._feeds[stream.id] = feed
         return feed
 
@@ -222,22 +249,23 @@ class UpLink:
         feed = self._feeds.get(stream_id)
         return None if feed is None else feed.publishing
 
-    def restrict(self, allowed: Callable[[StreamKind, bool], bool]) -> None:
-        """End what may not be sent any more: `allowed(kind of stream, is it video)`."""
-        now = self._rtc.clock()
-        for feed in list(self._feeds.values()):
-            for kind, track in list(feed.tracks.items()):
-                if not allowed(feed.publishing.grant.kind, kind == "video"):
-                    del feed.tracks[kind]
-                    self.inbound.unbind(track.mid, now)
-            if not feed.tracks:
-                self._stop(feed, "not permitted any more")
-            else:
-                self._announce(feed)
+    def feed_allowed(self, feed: _Feed) -> None:
+        """Other kinds of a stream may pass than before. The client sends on as it likes."""
+        self._let_pass(feed, self._rtc.clock())
+        if not (feed.passes("audio") and feed.passes("video")):
+            feed.stream.interrupt(video=not feed.passes("video"))
+
+    def feed_cut(self, feed: _Feed, reason: str) -> None:
+        """The user has been thrown out."""
+        if self._on_cut is not None:
+            self._on_cut(reason)
+        if feed.stream.id in self._feeds:
+            self._stop(feed, reason)
 
     def _stop(self, feed: _Feed, reason: str) -> None:
         now = self._rtc.clock()
         self._feeds.pop(feed.stream.id, None)
+        feed.flow.close()
         for track in feed.tracks.values():
             self.inbound.unbind(track.mid, now)
         feed.stream.unpublish(feed, now, reason)
@@ -248,6 +276,7 @@ class UpLink:
         if self._feeds.pop(feed.stream.id, None) is None:
             return
         now = self._rtc.clock()
+        feed.flow.close()
         for track in feed.tracks.values():
             self.inbound.unbind(track.mid, now)
         feed.publishing.superseded()
@@ -323,7 +352,7 @@ class DownLink:
         self._answer_due: float | None = None
         self._repeats = 0
         self._used = False
-        self._dropped: set[TrackKey] = set()
+        self._held: set[TrackKey] = set()
         self._closed = False
         self.peer = DownPeer(rtc.mux, rtc.certificate, self._state_changed)
         self.outbound = Outbound(self.peer)
@@ -402,17 +431,19 @@ class DownLink:
         answer = self.peer.accept(offer, stream.id)
         for slot in self.peer.slots:
             key = TrackKey(user_id, StreamKind.MAIN, slot.kind)
-            if key not in self._tracks and key not in self._dropped:
+            if key not in self._tracks:
                 self._tracks[key] = _Track(key, stream, slot)
         self._agreed()
         return answer
 
-    def drop(self, key: TrackKey) -> None:
-        """Send nothing of this track, though the client has a section for it."""
-        track = self._tracks.pop(key, None)
-        if track is not None:
-            self._unsubscribe(track)
-            self._dropped.add(key)
+    def hold(self, key: TrackKey, held: bool) -> None:
+        """Send nothing of this track, though the client has a section for it; or send it again."""
+        if held:
+            self._held.add(key)
+        else:
+            self._held.discard(key)
+        if key in self._tracks:
+            self._agreed()
 
     # --- what flows
 
@@ -420,12 +451,12 @@ class DownLink:
         """Subscribe what the client has agreed to; tell of what it cannot take."""
         now = self._rtc.clock()
         for track in self._tracks.values():
-            if track.slot.ready:
+            if track.slot.ready and track.key not in self._held:
                 if track.subscription is None:
                     self._subscribe(track, now)
             elif track.subscription is not None:
                 self._unsubscribe(track)
-            elif not track.slot.payload_types:
+            elif not track.slot.payload_types and track.key not in self._held:
                 self._unsupported(track, None)
         self.outbound.ready(now)
 

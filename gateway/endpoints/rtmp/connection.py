@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 from gateway.base.errors import BadRequest, GatewayError, NameTaken, NoSuchStream, PeerError
+from gateway.endpoints.entry import Flow, Kinds
 from gateway.endpoints.rtmp.player import Player
 from gateway.endpoints.rtmp.ports import Stream, play_code, publish_code
 from gateway.media.live.ingest import Ingest
@@ -72,6 +73,7 @@ class Connection(asyncio.Protocol):
         self._why = "closed by the peer"
         self._stream: Stream | None = None
         self._ingest: Ingest | None = None
+        self._flow: Flow | None = None
         self._live_name = ""
         self._players: dict[int, Player] = {}
 
@@ -215,7 +217,9 @@ class Connection(asyncio.Protocol):
             self._refuse(request, publish_code(error), error)
             return
         self._stream, self._live_name = stream, grant.stream_id
+        self._flow = entry.flows.follow(grant, self)
         self._ingest = Ingest(live, audio=grant.allow_audio, video=grant.allow_video, now=self._heard)
+        self.allow(self._flow.allowed)
         self._session.accept(request)
         self._deadline = None
         self.server.publishers += 1
@@ -267,11 +271,19 @@ class Connection(asyncio.Protocol):
         self.flush()
         self._remove_player(stream_id, reason)
 
+    def player_cut(self, stream_id: int, reason: str) -> None:
+        """Its user has been thrown out: the player hears that its stream has ended, and is let go."""
+        self._session.end_play(stream_id)
+        self._remove_player(stream_id, reason)
+        if self._ingest is None and not self._players:
+            self.close(reason)
+        self.flush()
+
     def _remove_player(self, stream_id: int, why: str) -> None:
         player = self._players.pop(stream_id, None)
         if player is None:
             return
-        player.detach()
+        player.close()
         self.server.players -= 1
         reader = player.reader
         self.server.dropped_video += reader.dropped_video
@@ -294,6 +306,19 @@ class Connection(asyncio.Protocol):
 
     # --- publisher
 
+    def allow(self, kinds: Kinds) -> None:
+        """What its user may send, or what moderators let pass, has changed."""
+        if self._ingest is not None and self._stream is not None:
+            self._ingest.hold(audio=not kinds.audio, video=not kinds.video)
+            if not (kinds.audio and kinds.video):
+                self._stream.interrupt(video=not kinds.video)
+
+    def cut(self, reason: str) -> None:
+        """Its user has been thrown out."""
+        if self._ingest is not None and not self._closing:
+            self._session.end_publish("NetStream.Publish.Denied", f"This stream was ended ({reason})")
+            self.close(reason)
+
     def replaced(self, reason: str) -> None:
         """A newer publisher has taken the stream."""
         if self._ingest is None or self._closing:
@@ -311,7 +336,9 @@ class Connection(asyncio.Protocol):
 
     def _forget_publish(self, why: str) -> None:
         ingest, self._ingest, self._stream = self._ingest, None, None
-        assert ingest is not None
+        flow, self._flow = self._flow, None
+        assert ingest is not None and flow is not None
+        flow.close()
         self.server.publishers -= 1
         self.server.not_allowed += ingest.not_allowed
         log.info(

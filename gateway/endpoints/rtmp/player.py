@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from gateway.endpoints.entry import PlayGrant
+from gateway.endpoints.entry import Kinds, PlayGrant
 from gateway.media.live.encode import RtmpEncoder
 from gateway.media.live.reader import QueuedReader
 from gateway.media.live.stream import LiveStream, Start
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Player:
-    """One play of one connection: its grant, and the reader that serves it."""
+    """One play of one connection: its grant, and the reader that serves it. It is the gate of its flow."""
 
     def __init__(self, connection: Connection, request: PlayRequested, grant: PlayGrant, live: LiveStream) -> None:
         self.live = live
@@ -28,6 +28,8 @@ class Player:
         self._encoder = RtmpEncoder(request.stream_id, connection.four_ccs, audio=grant.audio, video=grant.video)
         self._attached = False
         self._waited = False
+        self._wanted = Kinds(True, True)
+        self._flow = connection.server.entry.flows.follow(grant, self)
         self.reader = self._make_reader()
 
     def _make_reader(self) -> QueuedReader:
@@ -37,8 +39,8 @@ class Player:
             self._encoder,
             connection.write,
             limit_s=live_config.queue_rtc_s if fast else live_config.queue_live_s,
-            audio=self.grant.audio,
-            video=self.grant.video,
+            audio=self._kinds.audio,
+            video=self._kinds.video,
             on_first=self._first,
             on_stopped=self._stopped,
             clock=connection.server.clock,
@@ -72,13 +74,34 @@ class Player:
                 self.reader = self._make_reader()
                 self.attach()
 
+    @property
+    def _kinds(self) -> Kinds:
+        allowed, wanted = self._flow.allowed, self._wanted
+        return Kinds(allowed.audio and wanted.audio, allowed.video and wanted.video)
+
     def choose(self, audio: bool | None, video: bool | None) -> None:
-        """The player switched a kind on or off, within its grant."""
-        if audio is not None:
-            self.reader.audio = audio and self.grant.audio
-        if video is not None:
-            self.reader.video = video and self.grant.video
+        """The player switched a kind on or off, within what it may receive."""
+        old = self._wanted
+        self._wanted = Kinds(old.audio if audio is None else audio, old.video if video is None else video)
+        self._switch()
+
+    def _switch(self) -> None:
+        kinds = self._kinds
+        self.reader.audio, self.reader.video = kinds.audio, kinds.video
         self.live.refresh(self.reader)
+
+    def allow(self, kinds: Kinds) -> None:
+        """What its user may receive has changed."""
+        self._switch()
+
+    def cut(self, reason: str) -> None:
+        """Its user has been thrown out."""
+        self._connection.player_cut(self._request.stream_id, reason)
+
+    def close(self) -> None:
+        """It is over."""
+        self._flow.close()
+        self.detach()
 
     def detach(self) -> None:
         if self._attached:

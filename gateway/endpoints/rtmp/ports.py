@@ -14,13 +14,15 @@ from gateway.base.errors import (
     NoSuchStream,
     NotPermitted,
 )
-from gateway.endpoints.entry import PlayGrant, PushGrant
+from gateway.endpoints.entry import Flows, PlayGrant, PushGrant
 from gateway.media.live.stream import LiveStream
 
 
 class Entry(Protocol):
-    """Tickets into grants. Each raises a GatewayError to refuse."""
+    """Tickets into grants. Each raises a GatewayError to refuse. `flows` follows whoever was admitted."""
 
+    @property
+    def flows(self) -> Flows: ...
     def admit_push(self, stream: str, query: Mapping[str, str], /) -> PushGrant: ...
     def admit_room_push(self, room: str, query: Mapping[str, str], /) -> PushGrant: ...
     def admit_play(self, stream: str, query: Mapping[str, str], /) -> PlayGrant: ...
@@ -36,6 +38,7 @@ class Stream(Protocol):
 
     def publish_live(self, publisher: Publisher, now: float) -> None: ...
     def unpublish(self, publisher: Publisher, now: float, reason: str = ...) -> None: ...
+    def interrupt(self, *, video: bool) -> None: ...
 
 
 class Streams(Protocol):

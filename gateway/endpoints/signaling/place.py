@@ -6,8 +6,10 @@ meanwhile on the connections is told to whoever sits here, or to nobody.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Mapping
 
+from gateway.base.errors import GatewayError
 from gateway.endpoints.entry import PushGrant
 from gateway.endpoints.entry.links import DownLink, TrackKey, UpLink, Viewer, WebRtc
 from gateway.endpoints.signaling.talk import CHANNEL, Talk
@@ -33,6 +35,8 @@ class Place(Viewer):
         self.up: UpLink | None = None
         self.up_streams: Mapping[str, wire.StreamName] = {}
         self.down: DownLink | None = None
+        self._withheld: dict[TrackKey, str] = {}
+        """What the client has, or would have, been sent if its rights had not been taken away: stream ids."""
         self._closed = False
         self._listening: dict[str, tuple[Stream, Callable[[str], None]]] = {}
 
@@ -86,10 +90,12 @@ class Place(Viewer):
         assert self.down is not None
         stream = self.rtc.streams.open(stream_id)
         self.down.add(key, stream)
+        self._withheld.pop(key, None)
         self._listen(key, stream)
 
     def unwish(self, key: TrackKey) -> None:
         """Give up a track; nothing happens if it was not asked for."""
+        self._withheld.pop(key, None)
         if self.down is not None:
             self.down.remove(key)
             self._stop_listening(set(self.down.tracks.values()))
@@ -124,20 +130,24 @@ class Place(Viewer):
 
     def forget(self, user_id: str) -> None:
         """That member has left: nothing of it is wished for any more."""
-        if self.down is not None:
-            for key in self.down.tracks:
-                if key.user_id == user_id:
-                    self.unwish(key)
+        wished = [*self.down.tracks, *self._withheld] if self.down is not None else [*self._withheld]
+        for key in wished:
+            if key.user_id == user_id:
+                self.unwish(key)
 
-    def restrict(self) -> None:
-        """The member's rights have changed: end what they do not cover any more."""
-        member = self.member
-        if self.up is not None:
-            self.up.restrict(lambda kind, video: member.may_send(kind, video=video))
-        if self.down is not None:
-            for key in self.down.tracks:
-                if not member.may_receive(key.stream, video=key.kind == "video"):
-                    self.unwish(key)
+    def follow_rights(self) -> None:
+        """What the member may receive has changed: take away what that does not cover, give back what it does."""
+        for key, stream_id in self.down.tracks.items() if self.down is not None else ():
+            if not self._may_receive(key):
+                self.unwish(key)
+                self._withheld[key] = stream_id
+        for key, stream_id in list(self._withheld.items()):
+            if self._may_receive(key):
+                with contextlib.suppress(GatewayError):  # too many tracks: the client may ask again
+                    self.wish(key, stream_id)
+
+    def _may_receive(self, key: TrackKey) -> bool:
+        return self.member.may_receive(key.stream, video=key.kind == "video")
 
     # --- what the connections say
 

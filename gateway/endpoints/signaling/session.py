@@ -220,9 +220,10 @@ class Session:
                 raise BadRequest(f"streams: section {mid} sends and has no stream")
             stream = StreamKind(name)
             needed = to_send(aux=stream is StreamKind.AUX, video=kind == "video")
-            if not place.member.may(needed):
+            if not place.member.may_claim(needed):
                 raise NotPermitted(f"sending {kind} of the {name} stream needs right {int(needed)}")
-            plan[mid] = self._entry.grant_push(place.member.key, place.member.user_id, stream, place.member.privileges)
+            # What a moderator has taken away is held back on its way, not refused: it may be given back.
+            plan[mid] = self._entry.grant_push(place.member.key, place.member.user_id, stream, Privilege.ALL)
         answer = place.publish(sdp, offered.fingerprint, plan)
         place.up_streams = streams
         return answer
@@ -289,12 +290,12 @@ class Session:
             if not granted & Privilege.ENTER:
                 raise NotPermitted("the ticket does not grant entry (bit 2)")
         rights = _in_role(granted, message.role)
-        if message.role == "anchor" and not rights & SENDING:
+        decided = self._entry.directory.moderation.decided_rights(member.key, member.user_id) or Privilege(0)
+        if message.role == "anchor" and not (rights | decided) & SENDING:
             raise NotPermitted("the ticket grants no sending (bits 4, 16, 64)")
         self._entry.directory.update_member(member, privileges=rights, audience=message.role == "audience")
         place.granted = granted
-        place.restrict()
-        return rights
+        return member.privileges
 
     def _leave(self, member: Member) -> None:
         self._detach()
@@ -313,7 +314,7 @@ class Session:
                 self.send(wire.MemberJoined(_view(event)))
             case events.MemberUpdated():
                 if event.user_id == member.user_id:
-                    place.restrict()
+                    place.follow_rights()
                 else:
                     self.send(wire.MemberJoined(_view(event)))
             case events.MemberLeft():

@@ -165,6 +165,15 @@ class LiveStream:
             self.remove_reader(reader)
             reader.stopped(reason)
 
+    def interrupt(self, *, video: bool) -> None:
+        """What was written so far is for those who have it: newcomers get none of it.
+
+        `video`: the picture itself is broken off, and goes on with a key frame.
+        """
+        self._clear_gop()
+        if video:
+            self._keyed = False
+
     def _forget_media(self) -> None:
         self.configs = {}
         self._clear_gop()
@@ -382,13 +391,24 @@ class LiveStream:
             self.demand(False)
 
     def refresh(self, reader: Reader) -> None:
-        """The reader has changed `audio` or `video`. A picture that is switched on begins at the next key frame."""
-        if reader in self._readers:
-            if not reader.video:
-                self._awaiting_key.discard(reader)
-            elif reader not in self._video_to:
-                self._awaiting_key.add(reader)
-            self._retarget()
+        """The reader has changed `audio` or `video`.
+
+        A kind that is switched on begins with its configuration, a picture at the next key frame.
+        """
+        if reader not in self._readers:
+            return
+        more_audio = reader.audio and reader not in self._audio_to
+        more_video = reader.video and reader not in self._video_to and reader not in self._awaiting_key
+        if not reader.video:
+            self._awaiting_key.discard(reader)
+        elif more_video:
+            self._awaiting_key.add(reader)
+        if reader in self._held:
+            return
+        for frame in self._configs_at(self.position):
+            if more_audio if frame.codec.is_audio else more_video:
+                self._deliver(frame, (reader,))
+        self._retarget()
 
     def _retarget(self) -> None:
         ready = [reader for reader in self._readers if reader not in self._held]

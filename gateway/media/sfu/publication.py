@@ -147,6 +147,11 @@ class Publication:
         for tap in self._taps:
             tap.on_source(None, now)
 
+    def forget_kept(self) -> None:
+        """Newcomers get none of the pictures so far: they begin with the next key frame."""
+        self._gop.clear()
+        self._key = None
+
     def write(self, packets: Sequence[RtpPacket], now: float) -> None:
         """Take the current source's packets, of its codec, as they came (any order; lost ones may follow later)."""
         if self.source is None or not packets:
