@@ -20,6 +20,12 @@ from tests.endpoints.world import APP, Client, World
 ALICE = Maker(1, 440)
 
 
+async def until(what: Callable[[], Any], timeout: float = 15.0) -> None:
+    async with asyncio.timeout(timeout):
+        while not what():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
 def member(world: World, user: str, room: int | str = 1001) -> AiortcMember:
     tickets: dict[str, Any] = {name: value for name, value in world.ticket(user, room).items() if name != "v"}
     return AiortcMember(str(world.client.make_url("")).rstrip("/"), tickets)
@@ -250,7 +256,14 @@ async def test_losing_the_right_to_send_stops_the_stream_and_to_receive_the_pict
         assert [slot["kind"] for slot in offer["map"]] == ["audio"] and not stream.video.subscriptions
         assert (await alice.request("role", role="audience"))["ok"]
         assert (await bob.expect(t="stream-"))["userId"] == "alice"
-        assert stream.publisher is None
+        assert not stream.audio.live and not stream.video.live
+        # Both come back with the rights: neither side has to offer or ask again.
+        assert (await alice.request("role", role="anchor"))["privileges"] == 255
+        assert (await bob.expect(t="stream+"))["video"]
+        await until(lambda: stream.audio.live and stream.video.live, 10)
+        assert (await bob.request("role", role="audience", privateMapKey=world.map_key("bob")))["ok"]
+        offer = await viewer.take_offer()
+        assert {slot["kind"] for slot in offer["map"]} == {"audio", "video"} and stream.video.subscriptions
 
 
 async def test_a_connection_that_dies_is_told(peers: MakePeers) -> None:

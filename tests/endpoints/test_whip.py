@@ -165,8 +165,6 @@ async def test_whep_plays_what_the_rights_allow(new_peer: NewPeer, rights: int, 
             assert status == 403 and not world.rtc.downs
         else:
             assert status == 201
-            link = next(iter(world.rtc.downs))
-            assert {key.kind for key in link.tracks} == kinds
             stream = world.streams.open("8888_1001_alice")
             assert len(stream.audio.subscriptions) == ("audio" in kinds)
             assert len(stream.video.subscriptions) == ("video" in kinds)

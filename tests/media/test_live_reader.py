@@ -9,6 +9,7 @@ from gateway.media.live.encode import FlvEncoder, RtmpEncoder, http_chunk, ws_fr
 from gateway.media.live.ingest import Ingest
 from gateway.media.live.reader import MAX_FRAMES, QueuedReader
 from gateway.media.live.stream import LiveStream
+from gateway.wire import aac as aac_codec
 from gateway.wire import flv
 from gateway.wire.frame import Codec, Frame, Metadata
 from gateway.wire.rtmp.chunks import ChunkReader
@@ -310,3 +311,72 @@ def test_kinds_that_the_grant_lacks_are_dropped_and_counted() -> None:
         source.media(kind, 0, body, 0.0)
     assert reader.shown == ["ac0", "a0"]
     assert source.not_allowed == 3
+
+
+# --- kinds that are held back for a while
+
+
+AAC_CONFIG_MONO = b"\xaf\x00" + aac_codec.build_asc(48000, 1)
+
+
+def kinds_of(reader: Collector) -> list[str]:
+    """What came, without its times: `vc` and `ac` configurations, `vK` key frames, `v`, `a`."""
+    return [name.rstrip("0123456789") for name in reader.shown]
+
+
+def test_sound_that_is_held_back_becomes_silence_on_the_same_clock() -> None:
+    live = stream()
+    reader = Collector()
+    live.add_reader(reader)
+    source = ingest(live)
+    source.media(8, 0, AAC_CONFIG_MONO, 0.0)
+    source.media(8, 0, aac(), 0.0)
+    source.hold(audio=True, video=False)
+    source.media(8, 20, b"\xaf\x01loud", 0.02)
+    source.hold(audio=False, video=False)
+    source.media(8, 40, b"\xaf\x01loud", 0.04)
+    sounds = [frame for frame in reader.frames if not frame.config]
+    silence = aac_codec.silent_frame(aac_codec.parse_asc(aac_codec.build_asc(48000, 1)))
+    assert [frame.data for frame in sounds[1:]] == [silence, b"loud"]
+    assert [(b.dts - a.dts) // 90 for a, b in itertools.pairwise(sounds)] == [20, 20]
+    assert source.not_allowed == 1
+
+
+def test_a_picture_that_is_held_back_goes_on_with_a_key_frame() -> None:
+    live = stream()
+    reader = Collector()
+    live.add_reader(reader)
+    source = ingest(live)
+    source.media(9, 0, AVC_CONFIG, 0.0)
+    for index, key in enumerate((True, False)):
+        source.media(9, 40 * index, avc(key), 0.04 * index)
+    source.hold(audio=False, video=True)
+    live.interrupt(video=True)
+    late = Collector()
+    live.add_reader(late)
+    source.media(9, 80, avc(True), 0.08)
+    assert kinds_of(late) == ["vc"], "a newcomer gets nothing of before"
+    source.media(9, 120, b"\x17\x00\x00\x00\x00" + AVC_CONFIG[5:-1] + b"\x00", 0.12)  # configurations pass
+    source.hold(audio=False, video=False)
+    for index, key in enumerate((False, False, True, False), start=4):
+        source.media(9, 40 * index, avc(key), 0.04 * index)
+    assert kinds_of(reader) == ["vc", "vK", "v", "vc", "vK", "v"]
+    assert kinds_of(late) == ["vc", "vc", "vK", "v"]
+
+
+def test_a_kind_that_is_switched_on_begins_with_its_configuration() -> None:
+    live = stream()
+    reader = Collector()
+    reader.audio = reader.video = False
+    live.add_reader(reader)
+    source = ingest(live)
+    for kind, body in ((9, AVC_CONFIG), (8, AAC_CONFIG), (9, avc(True)), (8, aac())):
+        source.media(kind, 0, body, 0.0)
+    assert reader.shown == []
+    reader.audio = reader.video = True
+    live.refresh(reader)
+    live.refresh(reader)
+    for index, key in enumerate((False, True), start=1):
+        source.media(9, 40 * index, avc(key), 0.04 * index)
+        source.media(8, 40 * index, aac(), 0.04 * index)
+    assert kinds_of(reader) == ["vc", "ac", "a", "vK", "a"]

@@ -83,3 +83,20 @@ def test_any_bytes_give_a_value_or_a_codec_data_error() -> None:
         except CodecDataError:
             continue
         assert 1 <= config.channels <= 8 and 7350 <= config.sample_rate <= 96000
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_silent_frame_is_silence_to_a_decoder(channels: int) -> None:
+    asc = aac.build_asc(48000, channels)
+    silence = aac.silent_frame(aac.parse_asc(asc))
+    assert silence is not None
+    decoder = av.CodecContext.create("aac", "r")
+    decoder.extradata = asc
+    frames = [frame for _ in range(5) for frame in decoder.decode(av.Packet(silence))]
+    assert [frame.samples for frame in frames] == [1024] * 5
+    assert all(abs(frame.to_ndarray()).max() == 0 and frame.layout.nb_channels == channels for frame in frames)
+
+
+def test_there_is_no_silence_for_other_kinds_of_aac() -> None:
+    assert aac.silent_frame(aac.AudioConfig(2, 48000, 6)) is None
+    assert aac.silent_frame(aac.AudioConfig(5, 48000, 2)) is None

@@ -69,6 +69,18 @@ GOOD: list[tuple[dict[str, Any], s.Message]] = [
     ({"t": "relay", "url": "rtmp://h/live/s?k=v"}, s.Relay("main", "rtmp://h/live/s?k=v")),
     ({"t": "relay", "url": "rtmp://h/live/s", "stream": "aux"}, s.Relay("aux", "rtmp://h/live/s")),
     ({"t": "unrelay"}, s.Unrelay("main")),
+    ({"t": "moderate", "act": "kick", "userId": "bob"}, s.Moderate("kick", "bob")),
+    (
+        {"t": "moderate", "act": "ban", "userId": "bob", "seconds": 60, "reason": "noise", "audio": True},
+        s.Moderate("ban", "bob", {}, 60, "noise"),
+    ),
+    ({"t": "moderate", "act": "unban", "userId": "bob"}, s.Moderate("unban", "bob")),
+    (
+        {"t": "moderate", "act": "mute", "userId": "bob", "audio": True, "words": False, "seconds": 4294967295},
+        s.Moderate("mute", "bob", {"audio": True, "words": False}, 4294967295),
+    ),
+    ({"t": "moderate", "act": "mute", "video": True}, s.Moderate("mute", "", {"video": True})),
+    ({"t": "moderate", "act": "dismiss"}, s.Moderate("dismiss")),
     (
         {"t": "subscribe", "userId": "bob", "stream": "main", "kinds": ["audio"]},
         s.Subscribe("bob", "main", frozenset({"audio"})),
@@ -190,6 +202,22 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"t": "relay", "url": "rtmp://h/live/\u00e9"}, "url"),
     ({"t": "relay", "url": "rtmp://h/live/s", "stream": ["main"]}, "stream"),
     ({"t": "unrelay", "stream": "side"}, "stream"),
+    ({"t": "moderate"}, "act"),
+    ({"t": "moderate", "act": ["kick"]}, "act"),
+    ({"t": "moderate", "act": "shout"}, "act"),
+    ({"t": "moderate", "act": "kick"}, "userId"),
+    ({"t": "moderate", "act": "ban", "userId": ""}, "userId"),
+    ({"t": "moderate", "act": "ban", "userId": "b ob"}, "userId"),
+    ({"t": "moderate", "act": "mute", "userId": 5}, "userId"),
+    ({"t": "moderate", "act": "mute", "userId": "bob"}, "audio, video or words"),
+    ({"t": "moderate", "act": "mute", "audio": 1}, "audio"),
+    ({"t": "moderate", "act": "mute", "words": "yes"}, "words"),
+    ({"t": "moderate", "act": "mute", "audio": True, "seconds": 0}, "seconds"),
+    ({"t": "moderate", "act": "mute", "audio": True, "seconds": 1.5}, "seconds"),
+    ({"t": "moderate", "act": "mute", "audio": True, "seconds": True}, "seconds"),
+    ({"t": "moderate", "act": "ban", "userId": "bob", "seconds": 4294967296}, "seconds"),
+    ({"t": "moderate", "act": "ban", "userId": "bob", "reason": 5}, "reason"),
+    ({"t": "moderate", "act": "ban", "userId": "bob", "reason": "x" * 1001}, "reason"),
 ]
 
 
@@ -313,6 +341,23 @@ SENT: list[tuple[s.ServerMessage, dict[str, Any]]] = [
             "message": "no",
         },
     ),
+    (
+        s.ModerationChanged("bob", True, False, True, {"words": 59000}, "alice"),
+        {
+            "t": "moderation",
+            "userId": "bob",
+            "audio": True,
+            "video": False,
+            "words": True,
+            "endsMs": {"words": 59000},
+            "by": "alice",
+        },
+    ),
+    (
+        s.ModerationChanged("", False, True, False, {}, ""),
+        {"t": "moderation", "audio": False, "video": True, "words": False, "by": ""},
+    ),
+    (s.Rights(10), {"t": "rights", "privileges": 10}),
     (s.Text('{"t":"custom"}'), {"t": "custom"}),
     (
         s.Told(22, chat.Backlog(5, 17, 3, (MESSAGE,))),
@@ -346,6 +391,7 @@ SENT: list[tuple[s.ServerMessage, dict[str, Any]]] = [
             streams=(STREAM,),
             urls={"push": "rtmp://x"},
             ice_servers=({"urls": ["stun:s.example.com"]},),
+            moderation={"moderator": True},
         ),
         {
             "re": 1,
@@ -370,6 +416,7 @@ SENT: list[tuple[s.ServerMessage, dict[str, Any]]] = [
             "streams": [STREAM_JSON],
             "urls": {"push": "rtmp://x"},
             "iceServers": [{"urls": ["stun:s.example.com"]}],
+            "moderation": {"moderator": True},
             "chat": {"epoch": 0, "seq": 0, "first": 1, "messages": []},
         },
     ),

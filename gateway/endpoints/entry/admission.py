@@ -20,11 +20,13 @@ from gateway.endpoints.entry.flows import Flows
 from gateway.endpoints.entry.grants import PlayGrant, PlayItem, PushGrant, play_grant, push_grant
 from gateway.endpoints.entry.ice_servers import IceServers
 from gateway.endpoints.entry.messages import Messages
+from gateway.endpoints.entry.moderator import Moderator
 from gateway.endpoints.entry.publishing import SELF_MADE, LiveWatch, Publishing
 from gateway.endpoints.entry.tickets import Tickets
 from gateway.endpoints.entry.urls import Bases, PlayForm, Urls
 from gateway.media.live.stream import Start
 from gateway.media.streams import Stream, Streams
+from gateway.rooms import events
 from gateway.rooms.directory import Directory
 from gateway.rooms.groups import Groups
 from gateway.rooms.privileges import Privilege
@@ -33,6 +35,7 @@ from gateway.rooms.tickets import urlsig
 
 MAX_ROOM_NUMBER: Final = 2147483647
 MAX_AWAITED: Final = 20_000
+MAX_DISMISSED: Final = 10_000
 
 
 class Entry:
@@ -63,6 +66,7 @@ class Entry:
         self.clock = clock
         self.random = random
         self.messages = Messages(groups if groups is not None else Groups(), directory, streams, clock)
+        self.moderator = Moderator(directory, self.messages, clock)
         self._open_play = url_rules.open_play
         self._watches: WeakKeyDictionary[Stream, LiveWatch] = WeakKeyDictionary()
         self.flows = Flows(directory)
@@ -70,6 +74,9 @@ class Entry:
         """Whose media the directory shows now, by stream id."""
         self.awaited: OrderedDict[tuple[RoomKey, str], None] = OrderedDict()
         """Who comes in by RoomService's `add_pusher`: publishing alone must make no room of the page's kind."""
+        self.dismissed: OrderedDict[RoomKey, None] = OrderedDict()
+        """Rooms that were ended for all: an encoder that connects again by itself must not open them again."""
+        directory.events.on("event", self._on_event)
 
     # --- rooms and members
 
@@ -162,6 +169,14 @@ class Entry:
         self.awaited.move_to_end((room, user_id))
         if len(self.awaited) > MAX_AWAITED:
             self.awaited.popitem(last=False)
+
+    def _on_event(self, event: events.RoomEvent) -> None:
+        if isinstance(event, events.RoomCreated):
+            self.dismissed.pop(event.room, None)
+        elif isinstance(event, events.RoomClosed) and event.reason == "disbanded":
+            self.dismissed[event.room] = None
+            if len(self.dismissed) > MAX_DISMISSED:
+                self.dismissed.popitem(last=False)
 
     # --- URLs
 

@@ -92,7 +92,7 @@ class Publishing:
         room, grant, entry = self.grant.room, self.grant, self._entry
         if room is None or entry.find_member(room, grant.user_id) is not None:
             return
-        if (room, grant.user_id) in entry.awaited:
+        if (room, grant.user_id) in entry.awaited or room in entry.dismissed:
             return
         try:
             kind = entry.directory.room(room).policy.kind

@@ -120,6 +120,8 @@ class Session:
                 self._leave(member)
             case wire.Relay() | wire.Unrelay():
                 fields = self._hub.relays.handle(member, message)
+            case wire.Moderate():
+                fields = self._hub.moderation.handle(member, message)
             case wire.Post() | wire.History() | wire.Custom() | wire.Inspect():
                 self.send(place.talk.answer(request, message))
                 return
@@ -128,6 +130,8 @@ class Session:
         self.send(wire.Reply(request, fields))
         if isinstance(message, wire.Leave):
             self.socket.close(CLOSE_LEFT, "left")
+        elif isinstance(message, wire.Moderate):
+            self._hub.moderation.finish(member, message)
 
     def _enter(self, request: wire.RequestId, message: wire.Enter) -> None:
         if self.member is not None:
@@ -194,6 +198,7 @@ class Session:
             kind=member.room.policy.kind,
             creator=member.room.creator,
             info=member.room.info,
+            moderation=self._hub.moderation.summary(member),
         )
 
     def _own_urls(self, member: Member) -> dict[str, str]:
@@ -314,7 +319,7 @@ class Session:
                 self.send(wire.MemberJoined(_view(event)))
             case events.MemberUpdated():
                 if event.user_id == member.user_id:
-                    place.follow_rights()
+                    self.send(wire.Rights(int(event.privileges)))
                 else:
                     self.send(wire.MemberJoined(_view(event)))
             case events.MemberLeft():

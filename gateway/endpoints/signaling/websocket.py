@@ -20,6 +20,7 @@ from gateway.base.tasks import Tasks
 from gateway.endpoints.entry import Entry
 from gateway.endpoints.entry.links import WebRtc
 from gateway.endpoints.entry.socket import CLOSE_GOING_AWAY, CLOSE_NEVER_ENTERED, Socket
+from gateway.endpoints.signaling.moderating import ModerationDesk
 from gateway.endpoints.signaling.place import Place, Tell
 from gateway.endpoints.signaling.relay import RelayDesk
 from gateway.endpoints.signaling.session import Session
@@ -33,6 +34,7 @@ from gateway.rooms.groups import (
     MemberQuitGroup,
     MessagePosted,
 )
+from gateway.rooms.moderation import ModerationEvent
 from gateway.rooms.privileges import Privilege
 from gateway.rooms.room import Member, RoomKey, StreamKind
 from gateway.services.relay import Relays
@@ -67,6 +69,7 @@ class Signaling:
         self.rtc = rtc
         relays = Relays(entry.streams, RelayConfig()) if relays is None else relays
         self.relays = RelayDesk(entry.directory, relays, self._tell)
+        self.moderation = ModerationDesk(entry, clock)
         self.resume_s = resume_s
         self.clock = clock
         self.sessions: set[Session] = set()
@@ -79,6 +82,7 @@ class Signaling:
         self._tasks = Tasks("signaling")
         entry.directory.events.on("event", self._on_event)
         entry.messages.events.on("event", self._on_message)
+        entry.directory.moderation.events.on("event", self._on_decision)
 
     def routes(self) -> list[web.RouteDef]:
         return [web.get("/signaling", self._handle)]
@@ -94,6 +98,7 @@ class Signaling:
     async def aclose(self) -> None:
         self.entry.directory.events.remove_listener("event", self._on_event)
         self.entry.messages.events.remove_listener("event", self._on_message)
+        self.entry.directory.moderation.events.remove_listener("event", self._on_decision)
         self.relays.aclose()
         await self._tasks.aclose()
         for place in list(self._places.values()):
@@ -137,7 +142,7 @@ class Signaling:
         """
         place = self._places.get((member.key.app, member.user_id))
         if place is None or place.member is not member:
-            return self.make_place(member, member.privileges, tell), ()
+            return self.make_place(member, member.granted, tell), ()
         place.tell = tell
         kept: list[wire.Direction] = []
         if "up" in keep and place.up is not None and place.up.alive:
@@ -173,7 +178,18 @@ class Signaling:
                 del self._by_room[room]
                 self._speaking.discard(room)
 
+    def _on_decision(self, decision: ModerationEvent) -> None:
+        """What moderators have muted is known to everybody in the room."""
+        told = self.moderation.told(decision)
+        if told is not None:
+            for session in list(self._by_room.get(decision.room, ())):
+                session.send(told)
+
     def _on_event(self, event: events.RoomEvent) -> None:
+        if isinstance(event, events.MemberUpdated):
+            place = self._places.get((event.room.app, event.user_id))
+            if place is not None and place.member.key == event.room:
+                place.follow_rights()
         for session in list(self._by_room.get(event.room, ())):
             session.on_event(event)
         if isinstance(event, events.MemberLeft):

@@ -26,6 +26,7 @@ from gateway.wire.signaling.messages import (
     Told,
     serialize,
 )
+from gateway.wire.signaling.moderation import MediumName, Moderate, ModerationChanged, Rights
 from gateway.wire.signaling.relay import Relay, RelayChanged, Unrelay
 from gateway.wire.signaling.requests import (
     MAX_FRAME,
@@ -77,10 +78,13 @@ __all__ = [
     "Kicked",
     "Leave",
     "MediaKind",
+    "MediumName",
     "MemberGone",
     "MemberJoined",
     "MemberView",
     "Message",
+    "Moderate",
+    "ModerationChanged",
     "Mute",
     "Muted",
     "Notice",
@@ -94,6 +98,7 @@ __all__ = [
     "Reply",
     "RequestId",
     "Restart",
+    "Rights",
     "Role",
     "RoleName",
     "RoomKind",

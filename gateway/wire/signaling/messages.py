@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from gateway.base.errors import GatewayError
 from gateway.wire import chat
+from gateway.wire.signaling.moderation import ModerationChanged, Rights
 from gateway.wire.signaling.relay import RelayChanged
 from gateway.wire.signaling.requests import VERSION, Direction, MediaKind, RequestId, RoleName, StreamName
 
@@ -60,6 +61,8 @@ class Entered:
     kind: str = "page"
     creator: str = ""
     info: str = ""
+    moderation: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    """Whether this member may moderate, and what moderators have muted, in wire spelling."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -203,6 +206,8 @@ _Plain: TypeAlias = (
     | PeerClosed
     | Kicked
     | RelayChanged
+    | ModerationChanged
+    | Rights
 )
 ServerMessage: TypeAlias = _Plain | Entered | Told | Text | chat.Message | chat.Direct | chat.Custom | chat.Notice
 
@@ -266,6 +271,10 @@ def _fields(message: _Plain) -> dict[str, object]:
             return {"t": "kicked", "reason": message.reason}
         case RelayChanged():
             return {"t": "relay", **message.fields()}
+        case ModerationChanged():
+            return {"t": "moderation", **message.fields()}
+        case Rights():
+            return {"t": "rights", "privileges": message.privileges}
 
 
 def _entered(m: Entered) -> dict[str, object]:
@@ -293,6 +302,7 @@ def _entered(m: Entered) -> dict[str, object]:
         "streams": [_stream(view) for view in m.streams],
         "urls": dict(m.urls),
         "iceServers": [dict(server) for server in m.ice_servers],
+        "moderation": dict(m.moderation),
     }
 
 

@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 
 from gateway.base.errors import BadRequest, SignalingError
 from gateway.wire import chat
+from gateway.wire.signaling.moderation import Moderate, parse_moderate
 from gateway.wire.signaling.relay import Relay, Unrelay, parse_relay, parse_unrelay
 
 VERSION: Final = 1
@@ -183,6 +184,7 @@ Message: TypeAlias = (
     | ChatRequest
     | Relay
     | Unrelay
+    | Moderate
 )
 
 
@@ -342,6 +344,7 @@ _PARSERS: Final[Mapping[str, Any]] = {
     "inspect": _inspect,
     "relay": parse_relay,
     "unrelay": parse_unrelay,
+    "moderate": parse_moderate,
 }
 
 
