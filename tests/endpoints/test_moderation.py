@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, get_args
 
 import pytest
@@ -26,6 +26,26 @@ async def moderate(client: Client, act: str, user: str | None = None, **fields: 
     """Return the answer: its fields, or the name of its error."""
     answer = await client.request("moderate", act=act, **({"userId": user} if user else {}), **fields)
     return answer["error"]["name"] if "error" in answer else answer
+
+
+Rtmp = Callable[..., Awaitable[RtmpClient]]
+
+
+@pytest.fixture
+async def rtmp() -> AsyncIterator[Rtmp]:
+    """Connect to a port; with `push` publish, and send a first picture and sound."""
+
+    async def connect(port: int, push: str = "") -> RtmpClient:
+        client = RtmpClient(*await asyncio.open_connection("127.0.0.1", port))
+        if push:
+            await client.publish(push)
+            for kind, item in ((9, AVC_CONFIG), (8, AAC_CONFIG), (9, avc(True)), (8, aac())):
+                client.media(kind, 0, item)
+        return client
+
+    yield connect
+    while RtmpClient.opened:
+        await RtmpClient.opened.pop().close()
 
 
 # --- who may
@@ -214,14 +234,14 @@ async def test_a_right_to_receive_comes_back_to_one_who_lost_its_socket(peers: C
 # --- thrown out
 
 
-async def test_a_kick_ends_all_that_its_user_pushes_and_plays() -> None:
+async def test_a_kick_ends_all_that_its_user_pushes_and_plays(rtmp: Rtmp) -> None:
     async with Node() as (world, port):
         alice, carol = await world.enter("alice"), await world.enter("carol")
         phone = await world.login("phone")
         body = {"userID": "phone", "roomID": 1001, "userSig": world.sig("phone")}
         entered = await world.call("get_push_url", {**body, "privateMapKey": world.map_key("phone")})
         push, flv = entered["pushURL"].rpartition("/")[2], _play_url(world, "phone")
-        publisher, player = await _rtmp(port, push), await _rtmp(port)
+        publisher, player = await rtmp(port, push), await rtmp(port)
         await alice.expect(t="stream+", userId="phone")
         await player.play(flv.rpartition("/")[2].replace(".flv", ""))
         async with world.client.get(flv) as answer:
@@ -235,7 +255,7 @@ async def test_a_kick_ends_all_that_its_user_pushes_and_plays() -> None:
         for client in (alice, carol):
             assert (await client.expect(t="stream-"))["userId"] == "phone"
             assert (await client.expect(t="member-"))["reason"] == "kicked"
-        again = await _rtmp(port)
+        again = await rtmp(port)
         again.send(again.peer.publish(push))
         await again.read_until("NetStream.Publish.Denied")
         async with world.client.get(flv) as answer:
@@ -284,33 +304,23 @@ async def world_peers() -> AsyncIterator[Any]:
         await peer.close()
 
 
-async def test_a_dismissed_room_is_over_for_all_and_is_not_made_again_by_a_push() -> None:
+async def test_a_dismissed_room_is_over_for_all_and_is_not_made_again_by_a_push(rtmp: Rtmp) -> None:
     async with Node() as (world, port):
         alice, bob = await world.enter("alice"), await world.enter("bob")
         body = {"userID": "phone", "roomID": 1001, "userSig": world.sig("phone")}
         entered = await world.call("get_push_url", {**body, "privateMapKey": world.map_key("phone")})
         push = entered["pushURL"].rpartition("/")[2]
-        publisher = await _rtmp(port, push)
+        publisher = await rtmp(port, push)
         await alice.expect(t="stream+", userId="phone")
         assert (await moderate(alice, "dismiss"))["ok"]
         for client in (alice, bob):
             assert (await client.expect(t="kicked"))["reason"] == "room_disband"
         await publisher.read_until(None)
         assert world.key() not in world.directory.rooms
-        again = await _rtmp(port, push)
+        await rtmp(port, push)
+        await until(lambda: world.directory.is_live("8888_1001_phone"))
         assert world.key() not in world.directory.rooms, "an encoder that comes back by itself opens no room"
-        await again.close()
         assert (await world.enter("bob")).entered["ok"]
-
-
-async def _rtmp(port: int, push: str = "") -> RtmpClient:
-    """Connect; with `push` publish, and send a first picture and sound."""
-    client = RtmpClient(*await asyncio.open_connection("127.0.0.1", port))
-    if push:
-        await client.publish(push)
-        for kind, item in ((9, AVC_CONFIG), (8, AAC_CONFIG), (9, avc(True)), (8, aac())):
-            client.media(kind, 0, item)
-    return client
 
 
 def _play_url(world: World, user: str) -> str:
