@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from aiohttp import web
 from playwright.async_api import Browser, async_playwright
 
+from tests.e2e import application
 from tests.e2e.browser import ARGUMENTS, AUTOPLAY, CHROMIUM, PROBE, Tab, until
 from tests.e2e.conftest import CAMERA
 from tests.e2e.content import write_microphone
@@ -24,16 +24,7 @@ from tests.e2e.gateway_process import Gateway
 
 APP = Path(__file__).parent / "trtc_app"
 SDK_APP_ID = 1400000077
-CONFIG = f"""
-[[app]]
-sdk_app_id = {SDK_APP_ID}
-bizid = "7777"
-secret = "not the cloud's secret but our own, of any length"
-push_key = "p"
-rtcplay_key = "r"
-play_key = "y"
-private_map_key = "optional"
-"""
+CONFIG = application.app(SDK_APP_ID, "7777", 'private_map_key = "optional"')
 CAMERAS = "--use-fake-device-for-media-stream=device-count=3"
 """The second is a depth camera, which no encoder takes; the third gives JPEG."""
 
@@ -48,21 +39,8 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gat
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def origin(gateway: Gateway) -> AsyncIterator[str]:
-    """The application's own web server: files, and the address of the gateway in the one line for it."""
-    page = (APP / "index.html").read_text(encoding="utf-8")
-    assert page.count("https://gw.example.com") == 1
-
-    async def index(_: web.Request) -> web.Response:
-        return web.Response(text=page.replace("https://gw.example.com", gateway.http), content_type="text/html")
-
-    app = web.Application()
-    app.router.add_get("/", index)
-    app.router.add_static("/", APP)
-    runner = web.AppRunner(app, shutdown_timeout=0.5)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    await runner.cleanup()
+    async with application.served(APP, gateway.http, lines=1) as origin:
+        yield origin
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -79,11 +57,8 @@ async def cameras(media: Path) -> AsyncIterator[Browser]:
             await running.close()
 
 
-class Person:
+class Person(application.User):
     """Somebody with the application open: sees, clicks, types."""
-
-    def __init__(self, tab: Tab, user: str) -> None:
-        self.tab, self.page, self.user = tab, tab.page, user
 
     @classmethod
     async def open(cls, browser: Browser, origin: str, gateway: Gateway, user: str) -> Person:
@@ -143,28 +118,9 @@ class Person:
         await until(moves, timeout, lambda: f"{self.user}: {view} does not move: {found}; {self.tab.console[-8:]}")
         return found
 
-    async def hears(self, user: str, timeout: float = 20) -> None:
+    async def hears(self, user: str) -> None:
         """Wait until what comes from `user` is the tone of the tests' microphone."""
-        tone = 0.0
-
-        async def right() -> bool:
-            nonlocal tone
-            tone = await self.page.evaluate(
-                """(id) => {
-                  const track = document.getElementById(id)?.srcObject?.getAudioTracks()[0];
-                  if (!track) return 0;
-                  globalThis.listening ??= {};
-                  if (listening[id]?.track !== track) {
-                    listening[id]?.ears.stop();
-                    listening[id] = { track, ears: ears(track) };
-                  }
-                  return listening[id].ears.tone();
-                }""",
-                f"{user}_sound",
-            )
-            return abs(tone - CAMERA.tone) <= 12
-
-        await until(right, timeout, lambda: f"{self.user} hears {tone} Hz of {user}, not {CAMERA.tone}")
+        await self.gets(f"#{user}_sound", CAMERA, picture=False)
 
 
 def test_the_application_knows_us_by_one_line_only() -> None:

@@ -1,40 +1,31 @@
-"""A page of 2018 makes calls by this gateway, with nothing of it changed but the addresses of its two scripts.
+"""A page of 2018 holds lessons by this gateway, with nothing of it changed but the addresses of its scripts and of its chat.
 
-tests/e2e/page2018 is written from what the old library's users could read. It comes from an origin of its own and
-enters the media room without a privateMapKey, as pages of 2018-07 do: its app has `private_map_key = "optional"`.
+tests/e2e/page2018 is written from what the old libraries' users could read. It comes from an origin of its own and
+enters the media room without a privateMapKey, as pages of 2018-07 do: its app has `open_to_members = true`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from aiohttp import web
 from playwright.async_api import Browser
 
+from tests.e2e import application, player
 from tests.e2e.browser import PROBE, Tab, until
 from tests.e2e.conftest import CAMERA
+from tests.e2e.content import Maker
 from tests.e2e.gateway_process import Gateway, free_port
+from tests.e2e.pusher import Pusher
 
-APP = Path(__file__).parent / "page2018"
-CONFIG = """
-[[app]]
-sdk_app_id = 1400000078
-bizid = "7878"
-secret = "a secret of our own"
-push_key = "p"
-rtcplay_key = "r"
-play_key = "y"
-private_map_key = "optional"
-
-[http]
-origins = ["http://127.0.0.1:PORT"]
-"""
-
+PAGE = Path(__file__).parent / "page2018"
+SDK_APP_ID = 1400000078
+PHONE = Maker(ident=21, tone=660)
 
 LIBRARY_SOUND = """() => {
   const elements = [...(window.made ?? []), ...document.querySelectorAll('audio')];
@@ -59,34 +50,31 @@ class Place:
     def __init__(self, origin: str, gateway: Gateway) -> None:
         self.origin, self.gateway = origin, gateway
 
+    async def phone(self, user: str, room: str) -> tuple[str, dict[str, str]]:
+        """Enter as a mini program does; return (push URL, play URL by user)."""
+        login = await self.gateway.call("get_login_info", userID=user)
+        entry = await self.gateway.call("enter_room", userID=user, roomID=room)
+        tickets = {"userSig": login["userSig"], "privateMapKey": entry["privateMapKey"]}
+        answer = await self.gateway.call("get_push_url", userID=user, roomID=room, **tickets)
+        assert answer["code"] == 0, answer
+        return answer["pushURL"], {member["userID"]: member["accelerateURL"] for member in answer["members"]}
+
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
     port = free_port()
-    gateway = Gateway(tmp_path_factory.mktemp("page2018"), config=CONFIG.replace("PORT", str(port)))
+    config = application.app(
+        SDK_APP_ID, "7878", "open_to_members = true", "[http]", f'origins = ["http://127.0.0.1:{port}"]'
+    )
+    gateway = Gateway(tmp_path_factory.mktemp("page2018"), config=config)
     await gateway.start()
-    page = (APP / "index.html").read_text(encoding="utf-8")
-    assert page.count("https://gw.example.com") == 2
-
-    async def index(_: web.Request) -> web.Response:
-        return web.Response(text=page.replace("https://gw.example.com", gateway.http), content_type="text/html")
-
-    app = web.Application()
-    app.router.add_get("/", index)
-    app.router.add_static("/", APP)
-    runner = web.AppRunner(app, shutdown_timeout=0.5)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    yield Place(f"http://127.0.0.1:{port}", gateway)
-    await runner.cleanup()
+    async with application.served(PAGE, gateway.http, lines=3, port=port) as origin:
+        yield Place(origin, gateway)
     await gateway.stop()
 
 
-class Person:
+class Person(application.User):
     """Somebody with the page open."""
-
-    def __init__(self, tab: Tab, user: str) -> None:
-        self.tab, self.page, self.user = tab, tab.page, user
 
     @classmethod
     async def open(cls, browser: Browser, place: Place, user: str) -> Person:
@@ -101,6 +89,16 @@ class Person:
                 "([u, r, o, e]) => start(u, r, o, e)", [self.user, room, options or {}, entry or {}]
             )
         )
+
+    async def reload(self, room: str) -> None:
+        """Come back as the page does that finds its room in its browser."""
+        await self.page.reload()
+        await self.page.evaluate(PROBE)
+        await self.page.evaluate("([u, r]) => again(u, r)", [self.user, room])
+
+    async def sees(self, user: str, maker: Maker = CAMERA) -> None:
+        """Wait until the page's element for `user` shows and sounds `maker` (the tests' camera and microphone)."""
+        await self.gets(f"[data-user={user}]", maker)
 
     async def events(self, name: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = await self.page.evaluate(
@@ -135,62 +133,62 @@ class Person:
         script = f"(argument) => Promise.resolve({expression}).catch((failed) => ({{ failed }}))"
         return await self.page.evaluate(script, argument)
 
-    async def gets(self, user: str, timeout: float = 20) -> None:
-        """Wait until the page's element for `user` shows and sounds what the tests' camera and microphone give."""
-        await self.page.evaluate(
-            """(user) => {
-              window.watched ??= {};
-              const element = document.querySelector(`[data-user=${user}]`);
-              const watch = (watched[user] = { frames: [], unreadable: 0, element: null });
-              const look = () => {
-                const element = document.querySelector(`[data-user=${user}]`);
-                const [track] = element?.srcObject?.getAudioTracks() ?? [];
-                if (element && watch.element !== element) eyes((watch.element = element), watch);
-                if (track && track !== watch.track) {
-                  watch.ears?.stop();
-                  watch.track = track;
-                  watch.ears = ears(track);
-                }
-                if (watched[user] === watch) setTimeout(look, 100);
-              };
-              look();
-            }""",
-            user,
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def stack() -> AsyncIterator[AsyncExitStack]:
+    async with AsyncExitStack() as stack:
+        yield stack
+
+
+async def opened(stack: AsyncExitStack, browser: Browser, place: Place, user: str) -> Person:
+    person = await Person.open(browser, place, user)
+    stack.push_async_callback(person.tab.close)
+    return person
+
+
+@pytest.mark.quirk(15, 36, 37, 38)
+async def test_a_lesson_of_two_pages_and_a_phone(
+    browser: Browser, place: Place, files: Callable[..., Path], tmp_path: Path, stack: AsyncExitStack
+) -> None:
+    alice = await opened(stack, browser, place, "alice")
+    bobby = await opened(stack, browser, place, "bobby")
+    room = await alice.start()
+    assert room.isdecimal()
+    await alice.told("onCreateRoomResult", result=0, errorCode=0, roomid=int(room))
+    assert (await alice.told("onLocalStreamAdd"))["stream"] == "stream of 2"
+    assert await bobby.start(room) == room
+    await asyncio.gather(alice.sees("bobby"), bobby.sees("alice"))
+    await remote_events(alice)
+    push, plays = await place.phone("phone", room)
+    async with Pusher(push, files(PHONE)):
+        await asyncio.gather(
+            alice.sees("phone", PHONE), bobby.sees("phone", PHONE), player.plays(plays["bobby"], CAMERA, tmp_path)
         )
-        found: Any = None
-
-        async def right() -> bool:
-            nonlocal found
-            found = await self.page.evaluate(
-                """(user) => {
-                  const { frames, ears } = watched[user];
-                  return [frames.length, frames.at(-1)?.ident, ears?.tone() ?? 0];
-                }""",
-                user,
-            )
-            return bool(found[0] > 10 and found[1] == CAMERA.ident and abs(found[2] - CAMERA.tone) <= 12)
-
-        await until(right, timeout, lambda: f"{self.user} gets {found} of {user}; {self.tab.console[-8:]}")
+        await chatting(alice, bobby)
+        await alice.told("heartbeat", user="alice", room=room)
+        await alice.reload(room)
+        await asyncio.gather(bobby.sees("alice"), alice.sees("phone", PHONE))
+        members = await bobby.call("promised((ok, no) => WebRTCRoom.get_room_members(room.roomID, ok, no))")
+        assert {"userID": "alice", "nickName": "alice"} in members["data"]["members"]
+    await muting(alice, bobby)
+    await devices_and_numbers(alice, bobby)
+    await stopping(alice, bobby)
 
 
-async def test_two_pages_see_and_hear_each_other(browser: Browser, place: Place) -> None:
-    alice = await Person.open(browser, place, "alice")
-    bobby = await Person.open(browser, place, "bobby")
-    try:
-        room = await alice.start()
-        assert room.isdecimal()
-        await alice.told("onCreateRoomResult", result=0, roomid=int(room))
-        assert (await alice.told("onLocalStreamAdd"))["stream"] == "stream of 2"
-        assert await bobby.start(room) == room
-        await alice.gets("bobby")
-        await bobby.gets("alice")
-        await remote_events(alice)
-        await muting(alice, bobby)
-        await devices_and_numbers(alice, bobby)
-        await stopping(alice, bobby)
-    finally:
-        await alice.tab.close()
-        await bobby.tab.close()
+async def chatting(alice: Person, bobby: Person) -> None:
+    """Both join the group of their room, by its number; each message comes once, to its sender as well."""
+    for person in (alice, bobby):
+        joined = await person.page.evaluate("(nick) => chat(nick)", person.user.title())
+        assert joined["JoinedStatus"] == "JoinedSuccess", joined
+    said = [(alice, "大家好"), (bobby, "are you <there>?"), (alice, "👋")]
+    for number, (person, words) in enumerate(said, start=1):
+        await person.call("promised((ok, no) => IM.sendRoomTextMsg(argument, ok, no))", words)
+        for reader in (alice, bobby):
+            await reader.tab.wait("(number) => messages.length >= number", number)
+    for reader in (alice, bobby):
+        got = await reader.page.evaluate("() => messages")
+        expected = [(p.user.title(), p.user, words, p is reader) for p, words in said]
+        assert [(m["who"], m["from"], m["text"], m["isSend"]) for m in got] == expected, got
 
 
 async def remote_events(alice: Person) -> None:
@@ -208,7 +206,11 @@ async def remote_events(alice: Person) -> None:
     await alice.told("onIceConnectionBuild", result=True, state=0)
     await alice.told("onInitResult", result=0)
     await alice.told("onStartRTCResult", result=0)
-    await alice.told("heartbeat")
+    assert await alice.call("[RTC.getUserId(), RTC.getUserId(argument), RTC.getOpenId('1')]", tiny) == [
+        "alice",
+        "bobby",
+        None,
+    ]
 
 
 async def muting(alice: Person, bobby: Person) -> None:
@@ -220,7 +222,7 @@ async def muting(alice: Person, bobby: Person) -> None:
     await bobby.call("[RTC.openVideo(), RTC.openAudio()]")
     assert await alice.told("onUnmuteVideo") == {"userId": "bobby"}
     assert await alice.told("onUnmuteAudio") == {"userId": "bobby"}
-    await alice.gets("bobby")
+    await alice.sees("bobby")
 
 
 async def devices_and_numbers(alice: Person, bobby: Person) -> None:
@@ -231,7 +233,7 @@ async def devices_and_numbers(alice: Person, bobby: Person) -> None:
             f"promised((ok, no) => RTC.get{kind}Devices((d) => RTC.choose{kind}Device(d.at(-1), () => ok('ok'), no)))"
         )
         assert await alice.call(chosen) == "ok"
-    await bobby.gets("alice")
+    await bobby.sees("alice")
     first = (
         "promised((ok, no) => RTC.getStats(argument, (r) => { r.nomore(); ok(JSON.parse(JSON.stringify(r))); }, no))"
     )
@@ -253,13 +255,14 @@ async def devices_and_numbers(alice: Person, bobby: Person) -> None:
 
 
 async def stopping(alice: Person, bobby: Person) -> None:
-    video_id = (await alice.events("onRemoteStreamUpdate"))[0]["videoId"]
+    updates = await alice.events("onRemoteStreamUpdate")
+    video_id = next(update["videoId"] for update in updates if update["userId"] == "bobby")
     assert await bobby.call("promised((ok, no) => RTC.stopRTC({}, () => ok('ok'), no))") == "ok"
     await alice.told("onRemoteStreamRemove", userId="bobby", openId="bobby", videoId=video_id)
     await alice.told("onStreamNotify", event="ended", userId="bobby")
     await alice.forget()
     assert await bobby.call("promised((ok, no) => RTC.startRTC(0, () => ok('ok'), no))") == "ok"
-    await alice.gets("bobby")
+    await alice.sees("bobby")
     await alice.forget()
     assert await bobby.call("promised((ok, no) => RTC.quit(() => ok('ok'), no))") == "ok"
     await alice.told("onRemoteStreamRemove", userId="bobby")
@@ -267,10 +270,11 @@ async def stopping(alice: Person, bobby: Person) -> None:
     tracks = "document.getElementById('local').srcObject.getTracks().map((track) => track.readyState)"
     assert set(await bobby.call(tracks)) == {"ended"}
     await alice.forget()
-    again = "promised((ok, no) => RTC.createRoom({ roomid: Number(room.roomID), role: 'user' }, () => ok('ok'), no))"
+    again = """promised((ok, no) => WebRTCRoom.enterRoom(RTC.getUserId(), 'Bob', room.roomID,
+      () => RTC.createRoom({ roomid: Number(room.roomID), role: 'user' }, () => ok('ok'), no), no))"""
     assert await bobby.call(again) == "ok"
-    await alice.gets("bobby")
-    await bobby.gets("alice")
+    await alice.sees("bobby")
+    await bobby.sees("alice")
     assert await alice.page.evaluate("() => made.length") > 0
     assert await alice.page.evaluate(LIBRARY_SOUND) == 0, "the sound would be heard twice"
     await alice.call("promised((ok, no) => RTC.quit(() => ok('ok'), no))")
@@ -308,10 +312,10 @@ async def test_roles_of_the_third_version_send_when_told(browser: Browser, place
         update = share.replace("startRTC", "updateStream")
         assert await anchor.call(update, {"audio": True, "video": True}) == "ok"
         assert (await viewer.told("onRemoteStreamUpdate", stream="stream of 2"))["videoType"] == 2
-        await viewer.gets("frank")
+        await viewer.sees("frank")
         assert await viewer.call("promised((ok, no) => RTC.changeSpearRole('anchor', () => ok('ok'), no))") == "ok"
         assert await viewer.call("promised((ok, no) => RTC.startRTC(0, () => ok('ok'), no))") == "ok"
-        await anchor.gets("grace")
+        await anchor.sees("grace")
     finally:
         await anchor.tab.close()
         await viewer.tab.close()
@@ -325,6 +329,7 @@ async def test_a_second_stream_and_who_is_muted_already(browser: Browser, place:
         room = await irene.start(options={"closeLocalMedia": True})
         begin = """([server, user, roomId]) => new Promise((ok, no) => WebRTCRoom.getLoginInfo(user, ok, no))
           .then(async ({ data: { sdkAppID: sdkAppId, userSig } }) => {
+            await new Promise((ok, no) => WebRTCRoom.enterRoom(user, user, String(roomId), ok, no));
             const { default: TRTC } = await import(server + '/sdk/trtc.js');
             window.trtc = TRTC.create();
             await trtc.enterRoom({ sdkAppId, userId: user, userSig, roomId });
@@ -376,20 +381,32 @@ async def test_wrong_tickets_and_parameters_have_the_old_numbers(browser: Browse
         await dave.tab.close()
 
 
-async def test_the_server_goes_and_comes_back(browser: Browser, place: Place) -> None:
-    """After the others, since it stops the server of this module."""
-    erika = await Person.open(browser, place, "erika")
-    try:
-        await erika.start(options={"closeLocalMedia": True}, entry={"role": "anchor"})
-        await place.gateway.stop()
-        await erika.told("onUserDefinedWebRTCEventNotice", event="on_websocket_close_by_network_broken")
-        await erika.forget()
-        await place.gateway.start()
-        await erika.told("onWebSocketReconnection", timeout=30)
-        await erika.told("onWebSocketNotify", errorCode=0)
-        assert await erika.events("onWebSocketClose") == [], "pages leave at that"
-    finally:
-        await erika.tab.close()
+async def test_the_server_goes_and_comes_back(browser: Browser, place: Place, stack: AsyncExitStack) -> None:
+    """After the others, since it stops the server of this module. The call goes on; a page without patience leaves."""
+    erika, erwin, felix = [await opened(stack, browser, place, user) for user in ("erika", "erwin", "felix")]
+    room = await erika.start()
+    await erwin.start(room)
+    await felix.start(room, options={"wsRetryMaxTimes": 0, "video": False})
+    await felix.told("onLocalStreamAdd", stream="stream of 1")
+    await asyncio.gather(erika.sees("erwin"), erwin.sees("erika"))
+    for person in (erika, erwin, felix):
+        await person.forget()
+    await place.gateway.stop()
+    closed = await felix.told("onWebSocketClose")
+    assert closed["errorCode"] == 10035 and closed["errorMsg"], closed
+    await felix.told("onWebSocketNotify", errorCode=10035)
+    await felix.told("onRemoteStreamRemove", userId="erika")
+    tracks = "document.getElementById('local').srcObject.getTracks().map((track) => track.readyState)"
+    assert await felix.call(tracks) == ["ended"]
+    await erika.told("onUserDefinedWebRTCEventNotice", event="on_websocket_close_by_network_broken")
+    await place.gateway.start()
+    for person in (erika, erwin):
+        await person.told("onWebSocketReconnection", timeout=30, userId=person.user)
+        await person.told("onWebSocketNotify", errorCode=0)
+    await asyncio.gather(erika.sees("erwin"), erwin.sees("erika"))
+    for person in (erika, erwin):
+        assert await person.events("onWebSocketClose") == [], "pages leave at that"
+    assert await felix.events("onWebSocketReconnection") == []
 
 
 async def test_a_ticket_that_is_good_no_more_ends_the_stay(browser: Browser, place: Place) -> None:

@@ -1,7 +1,9 @@
 // A page of 2018: log in, create or enter a room by the room service, then call with WebRTCAPI; pictures by videoId.
 var RTC = null;
 var room = null;
+var login = null;
 var events = [];
+var messages = [];
 
 function note(name, info) {
   var plain = {};
@@ -49,7 +51,6 @@ function promised(call) {
 
 /** The way of the old page: ticket, room, library, media room. Without a room id one is created. */
 function start(userID, roomID, options, roomOptions) {
-  var login;
   return promised(function (succ, fail) {
     WebRTCRoom.getLoginInfo(userID, succ, fail);
   })
@@ -62,19 +63,31 @@ function start(userID, roomID, options, roomOptions) {
     })
     .then(function (res) {
       room = res.data;
-      WebRTCRoom.startHeartBeat(userID, room.roomID, function () { events.push({ name: 'heartbeat', info: {} }); });
-      return promised(function (succ, fail) {
-        RTC = new WebRTCAPI(
-          Object.assign(
-            { sdkAppId: login.sdkAppID, openid: userID, userSig: login.userSig, accountType: login.accountType },
-            options,
-          ),
-          succ,
-          fail,
-        );
-        bind();
-      });
-    })
+      return call(userID, options, roomOptions);
+    });
+}
+
+/** After a reload: whoever made the room finds its number in its browser, and asks the room service for nothing. */
+function again(userID, roomID, options, roomOptions) {
+  return promised(function (succ, fail) {
+    WebRTCRoom.getLoginInfo(userID, succ, fail);
+  }).then(function (res) {
+    login = res.data;
+    room = { roomID: roomID };
+    return call(userID, options, roomOptions);
+  });
+}
+
+function call(userID, options, roomOptions) {
+  WebRTCRoom.startHeartBeat(userID, room.roomID, function (user, id) { events.push({ name: 'heartbeat', info: { user: user, room: id } }); });
+  return promised(function (succ, fail) {
+    RTC = new WebRTCAPI(
+      Object.assign({ sdkAppId: login.sdkAppID, openid: userID, userSig: login.userSig, accountType: login.accountType }, options),
+      succ,
+      fail,
+    );
+    bind();
+  })
     .then(function () {
       return promised(function (succ, fail) {
         RTC.createRoom(Object.assign({ roomid: parseInt(room.roomID, 10), role: 'miniwhite' }, roomOptions), succ, fail);
@@ -83,4 +96,21 @@ function start(userID, roomID, options, roomOptions) {
     .then(function () {
       return room.roomID;
     });
+}
+
+/** The chat beside it, in the group of the room. */
+function chat(nick) {
+  var info = { sdkAppID: login.sdkAppID, accountType: login.accountType, identifier: login.userID, userSig: login.userSig, nick: nick };
+  var listeners = {
+    onMessage: function (message) { messages.push(message); },
+    onClosed: function () { events.push({ name: 'chat closed', info: {} }); },
+    onKicked: function () { events.push({ name: 'chat kicked', info: {} }); },
+  };
+  return promised(function (succ, fail) {
+    IM.login(info, listeners, succ, fail);
+  }).then(function () {
+    return promised(function (succ, fail) {
+      IM.joinGroup(parseInt(room.roomID, 10), succ, fail);
+    });
+  });
 }
