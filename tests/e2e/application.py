@@ -1,7 +1,7 @@
 """Web applications of somebody else, written for another library: each a folder that knows us by a line or two.
 
-They come from an origin of their own (`served`), with the gateway's address in place of https://gw.example.com. `User` is
-somebody who has one open in a tab, and can tell what an element of it shows and sounds.
+They come from an origin of their own (`served`), with the gateway's address in place of https://gw.example.com. `User`
+is somebody who has one open in a tab, and can tell what an element of it shows and sounds.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def app(sdk_app_id: int, bizid: str, *settings: str) -> str:
 
 @asynccontextmanager
 async def served(folder: Path, gateway: str, *, lines: int, port: int = 0) -> AsyncIterator[str]:
-    """Serve `folder` on `port` and yield its origin. `gateway` is our address, named in `lines` places of index.html."""
+    """Serve `folder` on `port` and yield its origin. `gateway` is our address, named `lines` times in index.html."""
     page = (folder / "index.html").read_text(encoding="utf-8")
     assert page.count(ADDRESS) == lines
 

@@ -1,4 +1,4 @@
-"""A page of 2018 holds lessons by this gateway, with nothing of it changed but the addresses of its scripts and of its chat.
+"""A page of 2018 holds lessons by this gateway, with nothing changed but the addresses of its scripts and of its chat.
 
 tests/e2e/page2018 is written from what the old libraries' users could read. It comes from an origin of its own and
 enters the media room without a privateMapKey, as pages of 2018-07 do: its app has `open_to_members = true`.

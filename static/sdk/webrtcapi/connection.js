@@ -16,6 +16,10 @@ import { CODE, failure } from './codes.js';
 const RETRIES = 3;
 const DISTANCE_MS = 3000;
 const LOOK_MS = 2000;
+const BUILD_MS = 300;
+
+/** @param {number} ms */
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /**
  * How long a lost server is looked for: the old library waited n times the distance before its n-th try.
@@ -35,6 +39,8 @@ export class Connection {
   #lost = false;
   #broken = false;
   #built = false;
+  /** the turn in which a way is looked for */
+  #building = -1;
   #timer = 0;
   /** counts returns: what was looked for before the last one is found */
   #turn = 0;
@@ -58,11 +64,26 @@ export class Connection {
     else if (state === 'CONNECTING' && this.#known && this.#on.isIn()) void this.#look();
   }
 
-  /** Media flow, one way or the other. */
-  built() {
-    if (this.#built) return;
+  /** Media are to flow, one way or the other: tell when they can. */
+  async build() {
+    const turn = this.#turn;
+    if (this.#built || this.#building === turn) return;
+    this.#building = turn;
+    while (turn === this.#turn && !(await this.#flows())) await pause(BUILD_MS);
+    if (this.#building === turn) this.#building = -1;
+    if (turn !== this.#turn || this.#built) return;
     this.#built = true;
     this.#on.emit('onIceConnectionBuild', { result: true, state: 0 });
+  }
+
+  /** @returns {Promise<boolean>} whether a way through the network is found, for one of the two connections */
+  async #flows() {
+    const { up, down } = await this.#trtc.getStats();
+    let found = false;
+    for (const report of [up, down]) {
+      report?.forEach((/** @type {any} */ entry) => (found ||= entry.type === 'candidate-pair' && entry.state === 'succeeded'));
+    }
+    return found;
   }
 
   /** The library gives up the media: the server answers, and no UDP gets through. @param {unknown} error */
@@ -115,7 +136,7 @@ export class Connection {
     if (!broken) return;
     this.#notice('on_ice_state_change', { state: 'connected' });
     this.#built = false;
-    this.built();
+    void this.build();
   }
 
   /** Something is lost: the server, if it does not answer, else the media. */
@@ -126,7 +147,7 @@ export class Connection {
       if (turn !== this.#turn || this.#lost) return;
       if (!answers) this.#lose();
       else if (!this.#broken) this.#break();
-      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+      await pause(LOOK_MS);
     }
   }
 

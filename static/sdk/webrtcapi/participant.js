@@ -64,7 +64,7 @@ export class Participant {
     this.#connection = new Connection(this.#trtc, { ...on, over: () => this.quit() }, patience(wsRetryMaxTimes, wsRetryDist));
     /** @param {import('./remotes.js').Peer} peer */
     const ask = (peer) => typeof peerAddNotify === 'function' && peerAddNotify(peer);
-    this.#remotes = new Remotes(this.#trtc, { ...on, received: () => this.#connection.built(), ask: peerAddNotify ? ask : null });
+    this.#remotes = new Remotes(this.#trtc, { ...on, received: () => void this.#connection.build(), ask: peerAddNotify ? ask : null });
     this.stats = new Stats(this.#trtc, { ...on, sends: (userId) => this.#remotes.sends(userId) });
     this.#listen();
   }
@@ -193,7 +193,7 @@ export class Participant {
     trtc.on(EVENT.CONNECTION_STATE_CHANGED, ({ state }) => this.#connection.changed(state));
     trtc.on(EVENT.NETWORK_QUALITY, (quality) => this.#emit('onQualityReport', quality));
     trtc.on(EVENT.AUTOPLAY_FAILED, () => undefined); // the library's own elements are silent
-    trtc.on(EVENT.PUBLISH_STATE_CHANGED, ({ state }) => state === 'started' && this.#connection.built());
+    trtc.on(EVENT.PUBLISH_STATE_CHANGED, ({ state }) => state === 'started' && void this.#connection.build());
     trtc.on(EVENT.KICKED_OUT, ({ reason }) => {
       void this.quit().finally(() => this.#emit('onKickout', { userId: this.#userId, reason, type: 'kick' }));
     });
