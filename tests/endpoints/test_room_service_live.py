@@ -46,6 +46,23 @@ async def test_viewers_with_real_counts() -> None:
         assert (await host(f"{LIVE}/get_room_list", cnt=1))["rooms"][0]["audienceCount"] == 29
 
 
+async def test_a_browser_that_watches_is_a_viewer_and_no_news() -> None:
+    async with ServiceWorld() as world:
+        host = await world.user("host")
+        await host.push_in(LIVE, "r")
+        await host(f"{LIVE}/add_audience", roomID="r", userID="host", userInfo="{}")
+        told = len(world.notices.told)
+        page = await world.enter("page", "r", role="audience", nick="P")
+        for number in range(3):
+            await (await world.user(f"guest{number}")).push_in(LIVE, "r")  # it has taken none of the four seats
+        assert len(world.notices.told) == told + 3
+        shown = await host(f"{LIVE}/get_audiences", roomID="r")
+        assert shown["audienceCount"] == 2
+        assert shown["audiences"][1] == {"userID": "page", "userInfo": '{"userName": "P", "userAvatar": ""}'}
+        assert (await host(f"{LIVE}/get_pushers", roomID="r"))["audienceCount"] == 2
+        await page.close()
+
+
 async def test_the_group_and_the_room_are_one() -> None:
     async with ServiceWorld() as world:
         host, viewer = await world.user("host"), await world.user("viewer")
@@ -126,12 +143,13 @@ async def test_every_change_of_pushers_is_told_once() -> None:
         await bob("multi_room/delete_pusher", roomID="r", userID="bob")
         assert len(told) == 3
         await bob.push_in("multi_room", "r")
+        assert len(told) == 4
         page = await world.enter("page", "r")
-        assert len(told) == 5
+        assert len(told) == 4  # it sends nothing yet
         stream = world.entry.stream_id(world.key("r"), "page", StreamKind.MAIN)
         world.directory.stream_started(stream, transport="webrtc", audio=True, video=True, now=world.clock())
         await asyncio.sleep(0)
-        assert len(told) == 6
+        assert len(told) == 5
         shown = await alice("multi_room/get_pushers", roomID="r")
         assert [pusher["userID"] for pusher in shown["pushers"]] == ["alice", "bob", "page"]
         grant = world.entry.admit_play(*_play(shown["pushers"][2]["accelerateURL"]))
@@ -142,7 +160,7 @@ async def test_every_change_of_pushers_is_told_once() -> None:
         world.clock.ahead = 21.0  # nobody but the page has shown life
         world.directory.expire(world.clock())
         await asyncio.sleep(0)
-        assert len(told) == 8
+        assert len(told) == 7
         shown = await alice("multi_room/get_pushers", roomID="r")
         assert [pusher["userID"] for pusher in shown["pushers"]] == ["page"] and shown["roomCreator"] == "alice"
 
@@ -251,10 +269,24 @@ async def test_a_real_encoder_whose_addresses_play(tmp_path: Path) -> None:
                 added = await call("live_room/add_pusher", roomID=room, userID="alice", pushURL=url)
                 assert added["code"] == 0
                 shown = await call("live_room/get_pushers", roomID=room)
-                for play_url in (shown["pushers"][0]["accelerateURL"], shown["mixedPlayURL"]):
-                    assert await asyncio.to_thread(pictures, play_url) == 10
+                both = (shown["pushers"][0]["accelerateURL"], shown["mixedPlayURL"])
+                assert await asyncio.gather(*(asyncio.to_thread(pictures, url) for url in both)) == [10, 10]
                 assert (await call("live_room/destroy_room", roomID=room, userID="alice"))["code"] == 0
                 assert not gateway.directory.rooms
+            finally:
+                pusher.kill()
+                await pusher.wait()
+            tests = await call("utils/get_test_pushurl")
+            pusher = await publish(tests["url_push"], seconds=15)
+            try:
+                stream = tests["url_push"].partition("?")[0].rpartition("/")[2]
+                assert await gateway.streams.open(stream).live.wait_alive(10)
+                forms = ("flv", "rtmp", "acc")
+                played = await asyncio.gather(
+                    *(asyncio.to_thread(pictures, tests[f"url_play_{form}"]) for form in forms)
+                )
+                assert played == [10, 10, 10]
+                assert not gateway.directory.rooms  # the stream is nobody's
             finally:
                 pusher.kill()
                 await pusher.wait()

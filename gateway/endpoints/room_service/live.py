@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Final
 
@@ -16,7 +17,7 @@ from gateway.endpoints.room_service.calls import (
     Call,
     Refuse,
 )
-from gateway.endpoints.room_service.pushers import PusherCalls
+from gateway.endpoints.room_service.pushers import PusherCalls, viewers
 from gateway.endpoints.room_service.sessions import Sessions
 from gateway.rooms.directory import Directory
 from gateway.rooms.groups import GroupEvent, MemberQuitGroup
@@ -69,9 +70,11 @@ class LiveCalls:
 
     def get_audiences(self, kind: str, call: Call) -> Answer:
         room = self._room(kind, call)
+        found = viewers(room)
+        named = itertools.islice(found.items(), MAX_AUDIENCE)
         return {
-            "audienceCount": len(room.audience),
-            "audiences": [{"userID": user_id, "userInfo": info} for user_id, info in room.audience.items()],
+            "audienceCount": len(found),
+            "audiences": [{"userID": user_id, "userInfo": info} for user_id, info in named],
         }
 
     # --- custom fields

@@ -7,6 +7,7 @@ its member leaves) is one notice, made when the go is over.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -30,7 +31,7 @@ class PusherNotices:
     """Listens to the directory. `wall` gives unix seconds; a room is told at most once in `gap_s` seconds.
 
     A change comes at once after a quiet time, and the last of many in any case: who comes and goes on purpose must not
-    make everybody in the room ask without end.
+    make everybody in the room ask without end. Who only watches is no pusher, and its coming is told to nobody.
     """
 
     def __init__(self, directory: Directory, notices: Notices, wall: Callable[[], float], gap_s: float = GAP_S) -> None:
@@ -38,43 +39,56 @@ class PusherNotices:
         self._notices = notices
         self._wall = wall
         self._gap_s = gap_s
-        self._new: set[RoomKey] = set()
-        self._planned: dict[RoomKey, asyncio.Handle] = {}
-        self._told: dict[RoomKey, float] = {}
+        self._rooms: dict[RoomKey, _Told] = {}
         directory.events.on("event", self._heard)
 
     def changed(self, key: RoomKey) -> None:
-        """Tell the room's group soon."""
-        if key not in self._planned:
-            loop = asyncio.get_running_loop()
-            wait_s = self._told.get(key, -self._gap_s) + self._gap_s - loop.time()
-            if wait_s > 0:
-                self._planned[key] = loop.call_later(wait_s, self._tell, key)
-            else:
-                self._planned[key] = loop.call_soon(self._tell, key)
+        """Something of a pusher has changed: tell the room's group soon, whoever is in the list."""
+        told = self._rooms.setdefault(key, _Told())
+        told.pushers = None
+        self._plan(key, told)
 
     def made(self, key: RoomKey) -> None:
         """The room has been made just now, with its first pusher: nobody is there to be told."""
-        self._new.add(key)
+        self._rooms.setdefault(key, _Told()).new = True
 
     def _heard(self, event: events.RoomEvent) -> None:
         match event:
             case events.MemberEntered() | events.MemberLeft() | events.StreamAdded() | events.StreamRemoved():
                 room = self._directory.rooms.get(event.room)
                 if room is not None and room.policy.kind in KINDS:
-                    self.changed(event.room)
+                    self._plan(event.room, self._rooms.setdefault(event.room, _Told()))
             case events.RoomClosed():
                 # A room that is made anew under this name has nothing of it.
-                self._told.pop(event.room, None)
-                self._new.discard(event.room)
-                planned = self._planned.pop(event.room, None)
-                if planned is not None:
-                    planned.cancel()
+                told = self._rooms.pop(event.room, None)
+                if told is not None and told.planned is not None:
+                    told.planned.cancel()
+
+    def _plan(self, key: RoomKey, told: _Told) -> None:
+        if told.planned is None:
+            loop = asyncio.get_running_loop()
+            wait_s = told.at + self._gap_s - loop.time()
+            # Never within the call: all that happens in one go is one notice.
+            told.planned = loop.call_later(wait_s, self._tell, key) if wait_s > 0 else loop.call_soon(self._tell, key)
 
     def _tell(self, key: RoomKey) -> None:
-        del self._planned[key]
-        new = key in self._new
-        self._new.discard(key)
-        if key in self._directory.rooms and not new:
-            self._told[key] = asyncio.get_running_loop().time()
+        told, room = self._rooms[key], self._directory.rooms[key]
+        told.planned = None
+        pushers = tuple(member.user_id for member in room.pushers())
+        known, told.pushers = told.pushers, pushers
+        new, told.new = told.new, False
+        if pushers != known and not new:
+            told.at = asyncio.get_running_loop().time()
             self._notices.notice(key, CHANGED, now_ms=int(self._wall() * 1000))
+
+
+class _Told:
+    """What one room's group was told: which pushers (None: tell them in any case), and when."""
+
+    __slots__ = ("at", "new", "planned", "pushers")
+
+    def __init__(self) -> None:
+        self.pushers: tuple[str, ...] | None = ()
+        self.at = -math.inf
+        self.new = False
+        self.planned: asyncio.Handle | None = None

@@ -130,7 +130,7 @@ class PusherCalls:
             "custom": json.dumps(room.custom, ensure_ascii=False),
         }
         if room.policy.kind == "live_room":
-            shown["audienceCount"] = len(room.audience)
+            shown["audienceCount"] = len(viewers(room))
         return shown
 
     # --- rooms
@@ -222,7 +222,7 @@ class PusherCalls:
     def _enter(self, session: Session, key: RoomKey, nick: str) -> Member:
         try:
             present = self._entry.find_member(key, session.user_id)
-            rights = Privilege.ALL if present is None or present.pusher else present.privileges
+            rights = Privilege.ALL if present is None or present.pusher else present.granted
             return self._entry.enter(key, session.user_id, rights, nick=nick, guest=session.guest, policy="")
         except RoomFull:
             raise Refuse(FULL) from None
@@ -252,6 +252,16 @@ class PusherCalls:
         if member is None or not self._may_speak(session):
             raise Refuse(NOT_PUSHER)
         return member
+
+
+def viewers(room: Room) -> dict[str, str]:
+    """Return who watches a live room, with what each says of itself: by RoomService's calls, or as a browser."""
+    browsers = {
+        member.user_id: json.dumps({"userName": member.nick, "userAvatar": member.avatar}, ensure_ascii=False)
+        for member in room.members.values()
+        if member.audience
+    }
+    return room.audience | browsers
 
 
 def _info(call: Call) -> str:
