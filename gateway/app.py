@@ -29,6 +29,7 @@ from gateway.base.errors import ConfigError
 from gateway.base.tasks import Tasks
 from gateway.demo.child import USER as DEMO_USER
 from gateway.demo.child import DemoChild
+from gateway.endpoints.admin import AdminApi
 from gateway.endpoints.chat import Chat
 from gateway.endpoints.cors import Access
 from gateway.endpoints.entry import Entry, IceServers, Ports, Tickets, Urls
@@ -191,7 +192,12 @@ class Gateway:
                 whip=Whip(self.entry, rtc),
                 metrics=metrics,
                 static=STATIC,
-                more_routes=[*flv.routes(), *service.routes(), *Im(self.entry).routes()],
+                more_routes=[
+                    *flv.routes(),
+                    *service.routes(),
+                    *Im(self.entry).routes(),
+                    *AdminApi(self.entry, self.apps.admin_token).routes(),
+                ],
             )
         )
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, handle_signals=False)

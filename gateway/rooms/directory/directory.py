@@ -126,6 +126,10 @@ class Directory:
         """Return rooms with members, oldest first; a missing type (here or at the room) stands for any."""
         return self._register.index.list(app, room_type or "", index, count, kinds)
 
+    def page_of_rooms(self, app: int, after: int, count: int) -> list[Room]:
+        """Return rooms in order of creation, also empty ones: those after the room whose `serial` is `after`."""
+        return self._register.index.page(app, after, count)
+
     def check_guest(self, app: int, user_id: str) -> None:
         """Whether somebody without a ticket may use this id. Raises NotPermitted (reserved), NameTaken (present)."""
         if user_id.startswith("@") or user_id.lower() in self._reserved:
@@ -166,9 +170,12 @@ class Directory:
         info: str = "",
         room_type: str = "",
         policy: RoomPolicy = POLICIES["page"],
+        creator_is_guest: bool | None = None,
         now: float,
     ) -> Room:
         """Make a room without members; it goes after `policy.idle_s` if nobody enters.
+
+        `creator_is_guest` None: whoever enters first under the creator's name settles it.
 
         Raises NameTaken (it exists), BadRequest (info or type too long), TooMany (rooms).
         """
@@ -178,6 +185,7 @@ class Directory:
             raise BadRequest(f"roomInfo and roomType may have {MAX_INFO} characters")
         self._check_room_limit()
         room = self._register.add_room(key, creator, info, room_type, policy, now)
+        room.creator_is_guest = creator_is_guest
         self._register.deadlines.set(room, now + policy.idle_s)
         self._register.outbox.deliver()
         return room

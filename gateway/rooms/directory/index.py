@@ -34,6 +34,11 @@ class RoomIndex:
         if not bucket:
             del self._by_type[(room.key.app, room.room_type)]
 
+    def page(self, app: int, after: int, count: int) -> list[Room]:
+        """Return `count` rooms, with members or not, of those made after the one with the serial `after`."""
+        rooms = self._by_app.get(app, {}).values()
+        return list(islice((room for room in rooms if room.serial > after), count))
+
     def list(self, app: int, room_type: str, index: int, count: int, kinds: Collection[str] | None) -> list[Room]:
         """Return `count` rooms with members after skipping `index`, oldest first; costs index + count."""
         found: Iterable[Room]
