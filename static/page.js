@@ -20,6 +20,7 @@ import { Links } from './page/links.js';
 import { Lobby } from './page/lobby.js';
 import { Pickers } from './page/pickers.js';
 import { Quality } from './page/quality.js';
+import { Recording } from './page/record.js';
 import { Tiles } from './page/tiles.js';
 import { alert, clearAlerts, reasonOf, toast, wordsOf, wordsOfEnd } from './page/troubles.js';
 import { language, say, speak } from './words.js';
@@ -57,6 +58,7 @@ const chat = new Chat(trtc, () => document.body.classList.toggle('chatting', cha
 const links = new Links(trtc, () => ({ room: place.get('room') ?? '', text: place.has('text') }));
 const debug = new Debug(trtc);
 const quality = new Quality(trtc, tiles);
+const recording = new Recording(trtc, tiles, { room: () => place.get('room') ?? '', changed: () => draw() });
 const lobby = new Lobby(devices, {
   join: ({ name, room }) => enterAs(name, room),
   link: (fragment) => (location.hash = fragment),
@@ -228,6 +230,7 @@ function refuse(words, waysOut = [], state = 'closed') {
 /** The visitor's wish: the lobby again, with the room kept; the tickets stay in memory only. */
 async function leave() {
   turn++;
+  await recording.stop();
   me = null;
   wasLive = false;
   byId('controls').hidden = true;
@@ -243,7 +246,7 @@ async function leave() {
 /** What belongs to one stay. */
 function over() {
   byId('hear').hidden = byId('reconnecting').hidden = true;
-  for (const id of ['linksDialog', 'devicesDialog', 'debugDialog']) dialog(id).close();
+  for (const id of ['linksDialog', 'devicesDialog', 'recordDialog', 'debugDialog']) dialog(id).close();
   debug.clear();
   quality.clear();
   chat.toggle(false);
@@ -259,6 +262,7 @@ function over() {
  */
 async function ended(words, waysOut) {
   wasLive = false;
+  await recording.stop();
   me = null;
   await trtc.exitRoom().catch(() => undefined);
   await devices.close();
@@ -353,6 +357,7 @@ function draw() {
   for (const { userId, nick } of room?.members ?? []) names.set(userId, nick || userId);
   tiles.draw(me, { camera: devices.on.camera, micLive: devices.micLive });
   controls.draw();
+  recording.draw();
   lobby.draw();
   if (dialog('linksDialog').open) links.draw();
 }

@@ -12,7 +12,7 @@ import { alert } from './troubles.js';
 
 /** Key → the button that it presses, while no text is written and no dialog is open. */
 const KEYS = {
-  m: 'microphone', v: 'camera', s: 'share', c: 'chatOpen', l: 'links', d: 'devices', f: 'fullscreen', p: 'pip', i: 'debug',
+  m: 'microphone', v: 'camera', s: 'share', c: 'chatOpen', l: 'links', d: 'devices', f: 'fullscreen', p: 'pip', i: 'debug', r: 'record',
 };
 /** @type {Record<string, string>} titles of the buttons whose words never change */
 const TITLES = {

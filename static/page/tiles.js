@@ -121,6 +121,34 @@ export class Tiles {
     return null;
   }
 
+  /**
+   * Where everything stands in a picture of this size, by the rules of the page; the own screen too, which the page
+   * itself does not show. For a recording.
+   * @param {number} width
+   * @param {number} height
+   * @returns {import('../sdk/recorder/picture.js').Part[]}
+   */
+  pictures(width, height) {
+    const elements = /** @type {HTMLElement[]} */ ([...this.#list.children]);
+    const parts = elements.map((element) => ({
+      userId: element.dataset.user === this.#me?.userId ? '' : element.dataset.user ?? '',
+      streamType: /** @type {'main' | 'sub'} */ (element.dataset.stream),
+      name: find(element, '.name').textContent ?? '',
+      pictured: element.classList.contains('pictured'),
+      whole: element.dataset.stream === 'sub',
+      colour: getComputedStyle(find(element, '.initial')).backgroundColor,
+    }));
+    const pinned = this.#shown.get(this.#pinned);
+    let stage = elements.indexOf(/** @type {HTMLElement} */ (pinned ?? elements.find((element) => element.dataset.stream === 'sub')));
+    if (this.#me && this.#trtc.getVideoTrack({ streamType: 'sub' })) {
+      const name = say('screenOf', this.#me.nick || this.#me.userId);
+      parts.push({ userId: '', streamType: 'sub', name, pictured: true, whole: true, colour: '' });
+      if (!pinned) stage = parts.length - 1;
+    }
+    const boxes = arrange(parts.length, width, height, stage);
+    return parts.map((part, index) => ({ ...part, ...boxes[index] }));
+  }
+
   /** @param {string} userId @param {string} name @param {'main' | 'sub'} streamType @param {StreamInfo} [info] */
   #drawTile(userId, name, streamType, info) {
     const element = this.#tile(userId, streamType);

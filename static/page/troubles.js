@@ -52,6 +52,11 @@ const REASONS = {
   too_large: 'tooLarge',
   too_many: 'tooMany',
   no_common_codec: 'noCodec',
+  needs_click: 'recordNeedsClick',
+  disk_full: 'recordDiskFull',
+  disk_slow: 'recordDiskSlow',
+  write_failed: 'recordFailed',
+  encoder_failed: 'recordFailed',
 };
 
 /** @type {Record<string, string>} why the server ended the stay */

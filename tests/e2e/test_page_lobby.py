@@ -75,7 +75,7 @@ async def test_by_keyboard_alone(gateway: Gateway, visits: Visits) -> None:
     for _ in range(9):
         await tab.page.keyboard.press("Tab")
         seen.append(await focus(tab))
-    assert seen == ["camera", "share", "chatOpen", "links", "devices", "fullscreen", "pip", "debug", "leave"]
+    assert seen == ["camera", "share", "chatOpen", "record", "links", "devices", "fullscreen", "pip", "debug", "leave"]
     await tab.page.keyboard.press("Enter")
     await state(tab, "ready")
     assert "#room=1001" in tab.page.url and "user" not in tab.page.url
