@@ -72,7 +72,7 @@ async def test_by_keyboard_alone(gateway: Gateway, visits: Visits) -> None:
     await tab.wait("() => document.querySelector('#microphone').ariaPressed === 'true'")
     await shown(tab, "[data-user=walter] .muted")
     seen = []
-    for _ in range(9):
+    for _ in range(10):
         await tab.page.keyboard.press("Tab")
         seen.append(await focus(tab))
     assert seen == ["camera", "share", "chatOpen", "record", "links", "devices", "fullscreen", "pip", "debug", "leave"]
