@@ -12,6 +12,7 @@ import { Emitter } from './emitter.js';
 import { ERROR_CODE, RtcError, aborted, isLost, misuse } from './errors.js';
 import { Locals } from './locals.js';
 import { log } from './log.js';
+import { Moderation } from './moderation.js';
 import { EVENT } from './names.js';
 import { DownPeer, UpPeer } from './peers.js';
 import { Relays } from './relay.js';
@@ -91,6 +92,7 @@ export class Call {
       ended: (source) => void this.locals.ended(source),
       published: (change) => emit(EVENT.PUBLISH_STATE_CHANGED, change),
     });
+    this.moderation = new Moderation(request, emit);
     this.relays = new Relays(request, {
       emit,
       sends: (stream) => (stream === 'main' ? ['audio', 'video'] : ['screen']).some((name) => this.sources.sends(/** @type {any} */ (name))),
@@ -184,7 +186,10 @@ export class Call {
     if (!this.#room) return null;
     const { userId, roomId, strRoomId, role, privileges, urls, dev, kind, creator, roomInfo } = this.#room;
     const { members, streams } = this.remotes;
-    return { userId, roomId, strRoomId, role, privileges, urls, dev: !!dev, members, streams, kind, creator, roomInfo };
+    const moderation = this.moderation.describe();
+    return {
+      userId, roomId, strRoomId, role, privileges, urls, dev: !!dev, members, streams, kind, creator, roomInfo, moderation,
+    };
   }
 
   /**
@@ -209,6 +214,7 @@ export class Call {
     const kept = new Set(again ? entered.kept : []);
     this.#room = entered;
     this.chat.entered(entered, again);
+    this.moderation.entered(entered);
     if (kept.has('down')) this.down.restart();
     else this.down.drop();
     this.remotes.entered(/** @type {any} */ (entered));
@@ -233,11 +239,16 @@ export class Call {
   /** @param {Message} message */
   #message(message) {
     if (this.chat.message(message) || this.relays.message(message)) return;
-    if (this.remotes.message(message)) {
+    if (this.remotes.message(message) || this.moderation.message(message)) {
       this.events.emit(EVENT.ROOM_CHANGED, this.describe());
       return;
     }
     switch (message.t) {
+      case 'rights':
+        this.#room = this.#room && { ...this.#room, privileges: message.privileges };
+        this.remotes.rightsChanged();
+        this.events.emit(EVENT.ROOM_CHANGED, this.describe());
+        break;
       case 'offer':
         void this.down.offered(/** @type {any} */ (message));
         break;
@@ -325,6 +336,7 @@ export class Call {
     this.#room = null;
     this.chat.left();
     this.relays.left();
+    this.moderation.left();
     this.statistics.stop();
     this.watchdog.stop();
     this.#blocked = false;

@@ -33,6 +33,8 @@ export const EVENT = Object.freeze({
   HISTORY_RESET: 'history-reset',
   /** Ours: who is there and what they send has changed (see `getRoom`). */
   ROOM_CHANGED: 'room-changed',
+  /** Ours: `{audio, video, words, by}`, what of oneself moderators have muted has changed. */
+  MODERATED: 'moderated',
   /** Ours: `{userId, streamType, message}`, words for people about somebody's stream. */
   NOTICE: 'notice',
   /** Ours: `{streamType, url, state, reason, message}`, how the push of an own stream to elsewhere stands. */

@@ -139,6 +139,14 @@ export class Remotes {
     }
   }
 
+  /** What could not be had before may be had now: ask for everything that is wanted. */
+  rightsChanged() {
+    for (const incoming of this.#incoming.values()) {
+      incoming.asked.clear();
+      this.#subscribe(incoming).catch(warn);
+    }
+  }
+
   /** @param {Message} message The server pauses a picture for us, or goes on. */
   paused({ userId, stream, kind, paused }) {
     if (kind === 'video') this.#incoming.get(`${userId}/${stream}`)?.picture.hold(paused);

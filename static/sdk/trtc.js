@@ -311,6 +311,50 @@ export default class TRTC {
     return this.#call.chat.history({ before, count });
   }
 
+  // --- moderating, for the room's creator and the administrators
+
+  /**
+   * Ours: throw a member out. As all calls of this section it rejects with SERVER_ERROR, `reason` "not_permitted", if
+   * this member may not do it to that one.
+   * @param {string} userId
+   */
+  async kickUser(userId) {
+    this.#call.need('kickUser');
+    await this.#call.moderation.kick(userId);
+  }
+
+  /**
+   * Ours: throw a member out for good, or for so many seconds.
+   * @param {string} userId
+   * @param {{seconds?: number, reason?: string}} [option]
+   */
+  async banUser(userId, option = {}) {
+    this.#call.need('banUser');
+    await this.#call.moderation.ban(userId, option);
+  }
+
+  /** Ours: let a banned user come back. @param {string} userId */
+  async unbanUser(userId) {
+    this.#call.need('unbanUser');
+    await this.#call.moderation.unban(userId);
+  }
+
+  /**
+   * Ours: mute (true) or unmute (false) what a member sends and writes; what is left out stays as it is.
+   * @param {string} userId '*' is everybody but moderators, those who come later too
+   * @param {import('./moderation.js').MuteOption} option `seconds`: how long, for one member
+   */
+  async muteUser(userId, option) {
+    this.#call.need('muteUser');
+    await this.#call.moderation.mute(userId, option);
+  }
+
+  /** Ours: end the room for all. Everybody in it gets KICKED_OUT with the reason "room_disband". */
+  async dismissRoom() {
+    this.#call.need('dismissRoom');
+    await this.#call.moderation.dismiss();
+  }
+
   // --- what goes on
 
   /**

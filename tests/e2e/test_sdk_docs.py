@@ -1,7 +1,8 @@
 """docs/sdk.md keeps its word: each of its examples runs in Chromium against the real server, and prints what it says.
 
 A ```js block is a module of its own. It finds `TRTC`, `ticket` (`ticketOf.carol` is another member's) and, unless it
-makes an instance itself, `trtc`, entered as `alice`; `bob` is in the room and sends a camera and a microphone.
+makes an instance itself, `trtc`, entered as `alice`, who has made the room; `bob` is in it and sends a camera and a
+microphone.
 `console.log(…); // → text` must print the text (`…` stands for anything) at least once within some seconds. A comment
 above a block says what happens besides:
 
@@ -60,6 +61,14 @@ STAGE = """async ([ticket, ticketOf]) => {
       globalThis.trtc = undefined;
     },
   });
+}"""
+
+
+MADE_BY_ALICE = """async (room) => {
+  const alice = TRTC.create();
+  await alice.enterRoom({ ...ticketOf.alice, roomId: room });
+  await enter(room);
+  await alice.exitRoom();
 }"""
 
 
@@ -126,7 +135,7 @@ async def stage(browser: Browser, gateway: Gateway, origin: str, user: str) -> T
     await tab.page.goto(f"{origin}/healthz")
     await tab.page.evaluate("(html) => { document.body.innerHTML = html; }", HTML)
     app = (await gateway.call("get_login_info"))["sdkAppID"]
-    tickets = {name: {**await gateway.tickets(name, ROOM), "sdkAppId": app} for name in (user, "carol")}
+    tickets = {name: {**await gateway.tickets(name, ROOM), "sdkAppId": app} for name in ("alice", "bob", "carol")}
     for ticket in tickets.values():
         del ticket["roomId"]
     await tab.page.evaluate(STAGE, [tickets[user], tickets])
@@ -135,8 +144,9 @@ async def stage(browser: Browser, gateway: Gateway, origin: str, user: str) -> T
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def bob(browser: Browser, gateway: Gateway) -> AsyncIterator[Tab]:
+    await gateway.admin("DELETE", f"/rooms/{ROOM}")  # the development server has one, which nobody has made
     tab = await stage(browser, gateway, gateway.http, "bob")
-    await tab.page.evaluate("async (room) => { await enter(room); }", ROOM)
+    await tab.page.evaluate(MADE_BY_ALICE, ROOM)
     await tab.page.evaluate("async () => { await trtc.startLocalAudio(); await trtc.startLocalVideo(); }")
     yield tab
     await tab.page.evaluate("() => clear()")
