@@ -44,6 +44,8 @@ const player = ({ url, path, mode, ...common }) =>
 class Tag {
   constructor({ running, retryMs, ...options }) {
     Object.assign(this, { running, retryMs, options, process: null, wanted: false, failures: 0 });
+    /** How much its present attempt has pushed, or received and written down. */
+    this.seconds = 0;
   }
 
   start() {
@@ -62,6 +64,7 @@ class Tag {
     const argv = ['-hide_banner', '-nostdin', '-loglevel', 'info', '-stats_period', '0.1', '-progress', 'pipe:1'];
     const child = spawn('ffmpeg', [...argv, ...this.options.argv()], { stdio: ['ignore', 'pipe', 'pipe'] });
     this.process = child;
+    this.seconds = 0;
     this.running.add(child);
     let words = '';
     let began = false;
@@ -74,6 +77,8 @@ class Tag {
       }
     });
     child.stdout.on('data', (piece) => {
+      const [, written] = /.*out_time_us=(\d+)/s.exec(String(piece)) || [];
+      if (written) this.seconds = Number(written) / 1e6;
       if (flows || !/total_size=[1-9]/.test(String(piece))) return;
       flows = true;
       this.failures = 0;

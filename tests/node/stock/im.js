@@ -34,8 +34,9 @@ class Im {
   /** JSON under the type of a form. Any answer at all resets both counters of errors. */
   post(path, body, succeed = () => {}, fail = () => {}) {
     const { sdkAppID = '', accountType = '' } = this.who || {};
-    const query = [AGENT, this.identity, 'contenttype=json', `sdkappid=${sdkAppID}`, `accounttype=${accountType}`, 'apn=1',
-      `reqtime=${seconds()}`].filter(Boolean).join('&'); // prettier-ignore
+    const identity = this.identity ? `${this.identity}&` : '';
+    const app = `sdkappid=${sdkAppID}&accounttype=${accountType}`;
+    const query = `${AGENT}&${identity}contenttype=json&${app}&apn=1&reqtime=${seconds()}`;
     const task = this.wx.request({
       url: `${this.host}/${path}?${query}`,
       method: 'POST',
@@ -62,7 +63,8 @@ class Im {
     this.reset();
     Object.assign(this, { who, listeners, identity: `identifier=${who.identifier}&usersig=${who.userSig}` });
     this.post('v4/openim/login', { State: 'Online' }, (answer) => {
-      if (!answer.TinyId || !answer.A2Key) return fail({ ErrorCode: answer.TinyId ? -11 : -10, ErrorInfo: 'no identity' });
+      const lost = [[-10, answer.TinyId], [-11, answer.A2Key]].find(([, value]) => !value);
+      if (lost) return fail({ ErrorCode: lost[0], ErrorInfo: 'no identity' });
       answer.A2Key.substring(0, 4);
       this.identity = `tinyid=${answer.TinyId}&a2=${answer.A2Key}`;
       this.introduce(succeed, fail);
@@ -170,7 +172,8 @@ class Im {
       (answer) => {
         const { NextSeq: StartSeq, HoldTime, Key } = answer;
         if (this.listeners.onConnNotify) this.listeners.onConnNotify({ ErrorCode: 0 });
-        if (this.guarded('group', () => this.entries(answer.RspMsgList || []))) this.pollGroup({ StartSeq, HoldTime, Key });
+        const alive = this.guarded('group', () => this.entries(answer.RspMsgList || []));
+        if (alive) this.pollGroup({ StartSeq, HoldTime, Key });
       },
       (error) => {
         // The other way round than it was meant: every error but 91101 counts as a kick, and the poll goes on at once.

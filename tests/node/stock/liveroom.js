@@ -1,4 +1,4 @@
-/** liveroom.js of 2018 in its contract: a host, viewers, link-mic by messages to one user, the request for one picture. */
+/** liveroom.js of 2018 in its contract: a host, viewers, link-mic by messages to one user, one picture of all. */
 const { NOTHING, RoomClient, newcomers } = require('./room_client.js');
 const { custom } = require('./im.js');
 
@@ -201,12 +201,13 @@ class LiveRoom extends RoomClient {
   mergeStream(retries) {
     const { roomID, roomCreator, pushers } = this.room;
     const host = streamOf((pushers.find(({ userID }) => userID === roomCreator) || {}).accelerateURL);
-    const guests = pushers.filter(({ userID }) => userID !== roomCreator).map(({ accelerateURL }) => streamOf(accelerateURL));
-    const corner = { location_x: CANVAS.width - SMALL.image_width, location_y: CANVAS.height - SMALL.image_height - BOTTOM };
-    const layers = guests.map((input_stream_id, number) => ({
-      input_stream_id,
-      layout_params: { image_layer: number + 2, ...SMALL, ...corner, location_y: corner.location_y - number * SMALL.image_height },
-    })); // prettier-ignore
+    const guests = pushers.filter(({ userID }) => userID !== roomCreator);
+    const layers = guests.map(({ accelerateURL }, number) => {
+      const location_x = CANVAS.width - SMALL.image_width;
+      const location_y = CANVAS.height - BOTTOM - (number + 1) * SMALL.image_height;
+      const layout_params = { image_layer: number + 2, ...SMALL, location_x, location_y };
+      return { input_stream_id: streamOf(accelerateURL), layout_params };
+    });
     const para = {
       app_id: String(this.account.sdkAppID),
       interface: 'mix_streamv2.start_mix_stream_advanced',

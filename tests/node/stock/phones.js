@@ -6,6 +6,7 @@ const { Wx } = require('./wx.js');
 
 const PUSH_BEGIN = 1002;
 const PLAYING = 2004;
+const RECORDED_S = 2.5;
 
 class Phone {
   /** `given` is what the test is told: {server, im, folder, files, users: {NAME: {userSig, sdkAppID}}}. */
@@ -31,7 +32,8 @@ class Phone {
   /** The sample's way in: who am I, by GET with the code of WeChat's own login, then the two logins. */
   async login() {
     const own = this.given.users[this.user];
-    const info = own || (await this.get('utils/get_login_info', { userID: this.user, userIDPrefix: 'weixin', code: '071x' }));
+    const query = { userID: this.user, userIDPrefix: 'weixin', code: '071x' };
+    const info = own || (await this.get('utils/get_login_info', query));
     const { userSig, sdkAppID, accType = '0' } = info;
     const account = { userID: this.user, userName: `${this.user}'s phone`, userSig, sdkAppID, accType };
     const serverDomain = `${this.given.server}/weapp/${this.kind}/`;
@@ -91,6 +93,17 @@ class Phone {
 
   sees(...names) {
     return names.every((name) => this.players.has(name) && this.players.get(name).codes.includes(PLAYING));
+  }
+
+  /** Whether so much of everybody is recorded that it can be told who it is. */
+  hasSeen(...names) {
+    return names.every((name) => this.players.has(name) && this.players.get(name).tag.seconds >= RECORDED_S);
+  }
+
+  /** What there is to say about it when a test fails. */
+  state() {
+    const playing = [...this.players].map(([name, { codes, tag }]) => [name, codes, tag.seconds]);
+    return JSON.stringify([this.user, this.events, playing, this.wx.troubles]);
   }
 
   stopTags() {
@@ -218,11 +231,12 @@ class LivePhone extends Phone {
   }
 
   /** Ask the host; if it agrees play it without delay, push, and be in. Resolves with the code of the answer. */
-  link(timeout = 5000) {
+  link(timeout) {
     return new Promise((resolve) => {
       const join = (pushURL) => {
         const data = { roomID: this.roomID, pushURL };
-        this.room.joinPusher({ data, success: () => this.say('LinkOn'), fail: ({ errCode }) => this.say('error', errCode) });
+        const fail = ({ errCode }) => this.say('error', errCode);
+        this.room.joinPusher({ data, success: () => this.say('LinkOn'), fail });
       };
       const success = ({ errCode }) => {
         this.stopPlaying(`${this.host}-mixed`);
@@ -315,7 +329,8 @@ class WebrtcPhone extends Phone {
   text(words) {
     const MsgContent = { Data: words, Ext: 'TEXT', Desc: JSON.stringify({ nickName: this.user }) };
     const body = [{ MsgType: 'TIMCustomElem', MsgContent }];
-    this.im.send({ data: JSON.stringify({ cmd: 'send', id: 2 + this.texts.length, random: Date.now() % 2 ** 31, body }) });
+    const random = Math.floor(Math.random() * 2 ** 31);
+    this.im.send({ data: JSON.stringify({ cmd: 'send', id: 2, random, body }) });
   }
 
   async stop() {

@@ -1,6 +1,6 @@
 /**
- * What the two room libraries of 2018 share: calls with `userID` and `token` in the query, a login to the room service and
- * then to the IM, heartbeats, texts in the room.
+ * What the two room libraries of 2018 share: calls with `userID` and `token` in the query, a login to the room service
+ * and then to the IM, heartbeats, texts in the room.
  */
 const { Im, custom, textElements } = require('./im.js');
 

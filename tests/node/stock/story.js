@@ -1,7 +1,7 @@
 /**
- * `node story.js NAME`: one story of scenarios.js with the clients of this folder, against the server that the environment
- * variable STOCK tells of. What the story has to say to the test stands in lines of JSON on standard output; the exit code
- * is 0 if it went well.
+ * `node story.js NAME`: one story of scenarios.js with the clients of this folder, against the server that the
+ * environment variable STOCK tells of. What the story has to say to the test stands in lines of JSON on standard output;
+ * the exit code is 0 if it went well.
  */
 const scenarios = require('./scenarios.js');
 const { LivePhone, RtcPhone, WebrtcPhone } = require('./phones.js');
@@ -29,10 +29,7 @@ async function main(name) {
   } catch (error) {
     status = 1;
     tell({ failed: error.stack });
-    for (const { user, events, wx, room } of made) {
-      const deaths = room.im && room.im.deaths;
-      tell({ user, events, troubles: wx.troubles, deaths, codes: [...wx.processes].map(({ spawnargs }) => spawnargs.pop()) });
-    }
+    made.forEach((phone) => tell({ state: phone.state(), deaths: phone.room.im && phone.room.im.deaths }));
   }
   made.forEach((phone) => phone.close());
   process.exit(status);

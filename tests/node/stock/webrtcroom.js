@@ -1,4 +1,4 @@
-/** webrtcroom.js of 2018 in its contract: seven calls for rooms of browsers, and the one that gives a phone its address. */
+/** webrtcroom.js of 2018 in its contract: seven calls for rooms of browsers, and the one for a phone's address. */
 
 const BEAT_MS = 7000;
 const GIVES_UP = 2;

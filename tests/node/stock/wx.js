@@ -25,7 +25,7 @@ class Wx {
     this.recordings = 0;
   }
 
-  /** wx.request. Objects are sent as JSON whatever their type says; texts as they are. Answers are parsed if they can be. */
+  /** wx.request. Objects are sent as JSON, texts as they are. Answers are parsed if they can be. */
   request(options) {
     const task = { options, ended: false, abort: () => this.end(task, 'fail', { errMsg: 'request:fail abort' }) };
     this.waiting.push(task);
