@@ -344,7 +344,7 @@ class WebrtcPhone extends Phone {
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Wait until `check()` is true. */
-async function until(check, what, timeout = 20000) {
+async function until(check, what, timeout = 30000) {
   const end = Date.now() + timeout;
   while (!check()) {
     if (Date.now() > end) throw new Error(`not within ${timeout} ms: ${typeof what === 'function' ? what() : what}`);
