@@ -239,6 +239,27 @@ async def test_a_guest_gets_no_address_of_a_ticket_holder() -> None:
         await page.close()
 
 
+async def test_a_guest_of_the_creators_name_is_not_the_creator() -> None:
+    async with ServiceWorld(guests=GUESTS) as world:
+
+        async def guest(name: str) -> User:
+            info = await world.post("utils/get_login_info", None, {"userID": name})
+            query = {"sdkAppID": str(APP.sdk_app_id), "userID": name, "userSig": info["userSig"]}
+            return User(world, name, (await world.post("multi_room/login", None, query))["token"])
+
+        alice, bob = await world.user("alice"), await world.user("bob")
+        await alice.push_in("multi_room", "r")
+        await bob.push_in("multi_room", "r")
+        await alice("multi_room/delete_pusher", roomID="r", userID="alice")
+        thief = await guest("alice")
+        await thief.push_in("multi_room", "r")
+        assert (await thief("multi_room/destroy_room", roomID="r", userID="alice"))["code"] == 3
+        assert (await (await world.user("alice"))("multi_room/destroy_room", roomID="r", userID="alice"))["code"] == 0
+        carl = await guest("carl")  # a guest's own room is its own
+        await carl.push_in("multi_room", "r")
+        assert (await carl("multi_room/destroy_room", roomID="r", userID="carl"))["code"] == 0
+
+
 async def test_rooms_of_browsers_are_out_of_reach() -> None:
     async with ServiceWorld() as world:
         page = await world.enter("page")

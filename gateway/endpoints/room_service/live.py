@@ -18,7 +18,7 @@ from gateway.endpoints.room_service.calls import (
     Refuse,
 )
 from gateway.endpoints.room_service.pushers import PusherCalls, viewers
-from gateway.endpoints.room_service.sessions import Sessions
+from gateway.endpoints.room_service.sessions import Session, Sessions
 from gateway.rooms.directory import Directory
 from gateway.rooms.groups import GroupEvent, MemberQuitGroup
 from gateway.rooms.room import Room
@@ -37,10 +37,14 @@ class LiveCalls:
         self._sessions = sessions
         self._rooms = rooms
 
-    def _room(self, kind: str, call: Call) -> Room:
+    def _asked(self, kind: str, call: Call) -> tuple[Session, Room]:
+        """Return who asks about which room. Raises Refuse (2, 3, 7), BadRequest."""
         session = self._sessions.of(call)
         (room_id,) = call.needed("roomID")
-        return self._rooms.room(session, kind, room_id)
+        return session, self._rooms.room(session, kind, room_id)
+
+    def _room(self, kind: str, call: Call) -> Room:
+        return self._asked(kind, call)[1]
 
     # --- viewers
 
@@ -112,8 +116,8 @@ class LiveCalls:
 
     def merge_stream(self, kind: str, call: Call) -> Answer:
         """The request is checked and answered; until there is a mixer, mixedPlayURL is the host's own stream."""
-        room = self._room(kind, call)
-        (user_id,) = call.needed("userID")
+        session, room = self._asked(kind, call)
+        call.needed("userID")
         if not call.has("mergeParams"):
             raise Refuse(MISSING)
         params = call.fields["mergeParams"]
@@ -124,7 +128,7 @@ class LiveCalls:
                 raise Refuse(BAD_MERGE) from None
         if not isinstance(params, dict):
             raise Refuse(BAD_MERGE)
-        if room.creator != user_id:
+        if not self._rooms.owns(session, room):
             raise Refuse(NOT_OWNER)
         return {"result": {"code": 0, "message": "", "timestamp": int(wall())}}
 

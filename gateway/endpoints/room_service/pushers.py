@@ -152,12 +152,17 @@ class PusherCalls:
 
     def destroy_room(self, kind: str, call: Call) -> Answer:
         session = self._sessions.of(call)
-        room_id, user_id = call.needed("roomID", "userID")
+        room_id, _ = call.needed("roomID", "userID")
         room = self.room(session, kind, room_id)
-        if room.creator != user_id or not self._may_speak(session):
+        if not self.owns(session, room):
             raise Refuse(NOT_OWNER)
         self._entry.directory.close_room(room.key)
         return {}
+
+    def owns(self, session: Session, room: Room) -> bool:
+        """Whether the session is its room's creator, and no guest who bears the name of one that had a ticket."""
+        borrowed = session.guest and not room.creator_is_guest
+        return room.creator == session.user_id and not borrowed and self._may_speak(session)
 
     def _may_speak(self, session: Session) -> bool:
         """A guest's session is void as soon as somebody with a ticket has its name."""
