@@ -238,13 +238,18 @@ class Im {
 /** A message as pages get it: sender, nick (the account where there is none), and the contents of all elements joined. */
 function read(entry, session) {
   const nick = (entry.GroupInfo && entry.GroupInfo.From_AccountNick) || entry.From_Account;
-  const contents = [].concat(entry.MsgBody).map(({ MsgType, MsgContent }) => {
+  const { From_Account: from } = entry;
+  const elements = entry.Event === 4 || entry.Event === 6 ? [tip(entry.MsgBody)] : entry.MsgBody;
+  const contents = elements.map(({ MsgType, MsgContent }) => {
     if (MsgType === 'TIMTextElem') return escaped(MsgContent.Text);
-    if (MsgType === 'TIMGroupTipElem') return '';
-    return MsgContent.Data;
+    return MsgType === 'TIMGroupTipElem' ? `${MsgContent.List_Account.join()}: ${MsgContent.OpType};` : MsgContent.Data;
   });
-  const { From_Account: from, MsgBody: elements } = entry;
   return { session, from, nick, elements, content: contents.join('') };
+}
+
+/** The element that a tip of the system becomes: who came, went, was thrown out. */
+function tip({ OpType, Operator_Account, List_Account = [Operator_Account] }) {
+  return { MsgType: 'TIMGroupTipElem', MsgContent: { OpType, List_Account } };
 }
 
 const text = (Text) => ({ MsgType: 'TIMTextElem', MsgContent: { Text } });

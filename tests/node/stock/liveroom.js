@@ -131,6 +131,7 @@ class LiveRoom extends RoomClient {
   }
 
   onGroup(message) {
+    if (this.isNotice(message)) return;
     if (message.content) {
       const { cmd, data, words } = this.parse(message);
       const from = { roomID: this.room.roomID, userID: message.nick };

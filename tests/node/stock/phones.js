@@ -118,6 +118,12 @@ class Phone {
     });
   }
 
+  /** What people say, and what the system says of them. */
+  hear(message) {
+    if (message.userID) this.texts.push(message);
+    else this.say('notice', message.textMsg || message.message);
+  }
+
   /** Whether both polls of the IM are under way. */
   polls() {
     return this.wx.pending('/longpolling') >= 1 && this.wx.pending('/get_msg') >= 1;
@@ -135,7 +141,7 @@ class RtcPhone extends Phone {
       onPusherJoin: ({ pushers }) => this.show(pushers),
       onPusherQuit: ({ pushers }) => pushers.forEach(({ userID }) => this.gone(userID)),
       onRoomClose: () => this.closed(),
-      onRecvRoomTextMsg: (message) => this.texts.push(message),
+      onRecvRoomTextMsg: (message) => this.hear(message),
     });
     const fail = (name) => (error) => this.say('error', [name, error.errCode]);
     const enter = (id, pushURL) =>
@@ -192,7 +198,7 @@ class LivePhone extends Phone {
       onPusherJoin: ({ pushers }) => this.show(pushers),
       onPusherQuit: ({ pushers }) => pushers.forEach(({ userID }) => this.gone(userID)),
       onRoomClose: () => this.say('roomClosed'),
-      onRecvRoomTextMsg: (message) => this.texts.push(message),
+      onRecvRoomTextMsg: (message) => this.hear(message),
       onPushersChange: () => this.say('change'),
       onSketchpadData: (data) => this.say('sketchpad', data),
       ...more,

@@ -6,6 +6,7 @@ const { Im, custom, textElements } = require('./im.js');
 
 const FIRST_BEAT_MS = 3000;
 const BEAT_MS = 7000;
+const SYSTEM = '@TIM#SYSTEM';
 const NOTHING = () => {};
 
 class RoomClient {
@@ -80,6 +81,13 @@ class RoomClient {
   onNotice({ UserDefinedField }) {
     const notice = JSON.parse(UserDefinedField);
     if (notice && notice.cmd === 'notifyPusherChange') this.onChange();
+  }
+
+  /** What the system says is shown up to the first `;`, as nobody's words. */
+  isNotice(message) {
+    if (message.nick !== SYSTEM) return false;
+    this.event('onRecvRoomTextMsg', { roomID: this.room.roomID, userID: '', textMsg: message.content.split(';')[0] });
+    return true;
   }
 
   /** Split what was said into the command, its data and the text behind it. */

@@ -63,7 +63,7 @@ class RtcRoom extends RoomClient {
   }
 
   onGroup(message) {
-    if (!message.content) return;
+    if (!message.content || this.isNotice(message)) return;
     const { cmd, data, words } = this.parse(message);
     const said = cmd === 'CustomTextMsg' ? { ...data, textMsg: words } : { textMsg: message.content };
     this.event('onRecvRoomTextMsg', { roomID: this.room.roomID, userID: message.nick, ...said });
