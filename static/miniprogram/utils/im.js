@@ -1,19 +1,23 @@
 /**
  * The `/im` client: one line to the gateway that carries a room's member list, its messages and what happens to the
  * user. Messages come in the room's own order, each once, however often the line breaks; what is sent goes out again
- * after a break with the same random number, so that the others see it once.
+ * after a break (outbox.js).
+ *
+ * A login with a room makes the user a member of it, until `stop()`. A login without one is for the rooms of
+ * RoomService, whose members come and go by other calls: it may `join` one group at a time, and joins it again by
+ * itself after a break.
  */
 
 const { Line, LOST, STATUS } = require('./line.js');
 const msg = require('./msg.js');
 const { Order } = require('./order.js');
+const { Outbox } = require('./outbox.js');
 
 /** A gap may close by itself; after so long we ask for what is missing. */
 const GAP_MS = 1000;
 const HISTORY_COUNT = 100;
-/** A message that could not be sent for so long has failed. */
-const SEND_MS = 60000;
-const MOST_WAITING = 200;
+/** A group that could not be joined again just now is asked for again after so long. */
+const JOIN_MS = 2000;
 
 /**
  * @typedef {import('./line.js').Frame} Frame
@@ -22,7 +26,7 @@ const MOST_WAITING = 200;
  * @typedef {import('./msg.js').Entry} Entry
  * @typedef {{ sdkAppID?: number | string, userID: string, userSig: string, roomID?: number | string,
  *   privateMapKey?: string, nickName?: string }} Login
- * @typedef {{ seq: number, time: number, random: number }} Sent `time` in unix ms, of the server
+ * @typedef {import('./outbox.js').Sent} Sent
  * @typedef {{
  *   login: (again: boolean) => void,
  *   refused: (refusal: Refusal) => void,
@@ -32,7 +36,9 @@ const MOST_WAITING = 200;
  *   c2c: (entries: Entry[]) => void,
  *   event: (tag: string, code: number | string, detail: any) => void,
  *   kicked: (reason: string) => void,
- * }} Handlers `messages` gets the group's, oldest first
+ *   joined: () => void,
+ *   parted: (refusal: Refusal) => void,
+ * }} Handlers `messages` gets the group's, oldest first; `joined`: in the group again after a break; `parted`: refused then
  */
 
 class Im {
@@ -54,20 +60,22 @@ class Im {
         c2c: () => {},
         event: () => {},
         kicked: () => {},
+        joined: () => {},
+        parted: () => {},
       },
       handlers,
     );
     this._order = new Order();
     this._entered = false;
     this._asking = false;
-    /** @type {{ frame: Frame, until: number, done: (error: Refusal | null, sent: Sent) => void }[]} */
-    this._waiting = [];
+    /** @type {{ id: string, in: boolean, done: ((error: Refusal | null) => void) | null } | null} */
+    this._group = null;
     /** @type {any} */ this._gapTimer = null;
-    this._sending = false;
-    /** What waits was written in time, and waits because the line was down. */
-    this._late = false;
-    /** @type {any} */ this._sendTimer = null;
-    /** @type {any} */ this._pauseTimer = null;
+    /** @type {any} */ this._joinTimer = null;
+    this._outbox = new Outbox({
+      ready: (frame) => this.open && (!this._group || this._group.in || 'to' in frame),
+      ask: (frame, done) => this._line.ask(frame, done),
+    });
     this._line = new Line({
       url: `${server.replace(/^http/, 'ws')}/im`,
       greeting: () => this._greeting(),
@@ -112,19 +120,30 @@ class Im {
    * @param {(error: Refusal | null, sent: Sent) => void} done
    */
   send(body, to, done) {
-    const random = Math.floor(Math.random() * 4294967296);
-    const nothing = { seq: 0, time: 0, random };
     if (this._line.state === 'closed') {
-      done({ code: -4, name: 'not_logged_in', message: 'not logged in' }, nothing);
-    } else if (this._waiting.length >= MOST_WAITING) {
-      done({ code: 1210, name: 'too_many', message: `${MOST_WAITING} messages wait to be sent` }, nothing);
+      done({ code: -4, name: 'not_logged_in', message: 'not logged in' }, { seq: 0, time: 0, random: 0 });
     } else {
-      const frame = Object.assign({ cmd: 'send', random, body }, to ? { to } : {});
-      this._waiting.push({ frame, until: Date.now() + SEND_MS, done });
-      if (!this.open) this._late = true;
-      this._post();
-      this._watch();
+      this._outbox.add(Object.assign({ cmd: 'send', body }, to ? { to } : {}), done);
     }
+  }
+
+  /**
+   * Hear the group of a room without being its member; only what is said from now on.
+   * @param {string} id
+   * @param {(error: Refusal | null) => void} done
+   */
+  join(id, done) {
+    this.quit();
+    this._group = { id, in: false, done };
+    if (this._line.state === 'closed') this._line.open();
+    if (this.open) this._join();
+  }
+
+  quit() {
+    const group = this._group;
+    if (!group) return;
+    this._part();
+    if (this.open) this._line.ask({ cmd: 'quit', groupID: group.id });
   }
 
   /**
@@ -139,18 +158,65 @@ class Im {
   // --- what the line brings
 
   _greeting() {
+    return Object.assign({}, this._login(), this._group ? {} : this._position());
+  }
+
+  _position() {
     const { epoch, last } = this._order;
-    return Object.assign({}, this._login(), epoch !== null && last !== null ? { epoch, lastSeq: last } : {});
+    return epoch !== null && last !== null ? { epoch, lastSeq: last } : {};
   }
 
   /** @param {Frame} answer */
   _loggedIn(answer) {
     const again = this._entered;
     this._entered = true;
-    this._order.entered(answer);
+    if (!this._group) this._order.entered(answer);
     this._mend();
-    this._post();
+    this._outbox.post();
     this._on.login(again);
+    if (this._group) this._join();
+  }
+
+  _join() {
+    const group = this._group;
+    clearTimeout(this._joinTimer);
+    if (!group) return;
+    group.in = false;
+    const asked = Object.assign({ cmd: 'join', groupID: group.id }, this._position());
+    this._line.ask(asked, (error, answer) => {
+      if (group !== this._group || error === LOST) return;
+      const { done } = group;
+      group.done = null;
+      if (error) {
+        if (error.retryAfterMs && !done) this._joinTimer = setTimeout(() => this._join(), JOIN_MS);
+        else this._refusedGroup(error, done);
+        return;
+      }
+      group.in = true;
+      if (done) this._order.begin(answer);
+      else this._order.entered(answer);
+      this._mend();
+      this._outbox.post();
+      if (done) done(null);
+      else this._on.joined();
+    });
+  }
+
+  /** @param {Refusal} error @param {((error: Refusal) => void) | null} done null: after a break */
+  _refusedGroup(error, done) {
+    this._part();
+    if (done) done(error);
+    else this._on.parted(error);
+  }
+
+  /** Forget the group; what was to be said there is not. */
+  _part() {
+    this._group = null;
+    clearTimeout(this._joinTimer);
+    clearTimeout(this._gapTimer);
+    this._gapTimer = null;
+    this._order = new Order();
+    this._outbox.giveUp(LOST, (frame) => !('to' in frame));
   }
 
   /** @param {Frame} frame */
@@ -198,7 +264,7 @@ class Im {
 
   _fill() {
     const { epoch, last } = this._order;
-    if (!this._order.gap || !this.open || this._asking) return;
+    if (!this._order.gap || !this.open || this._asking || (this._group && !this._group.in)) return;
     this._asking = true;
     this._line.ask({ cmd: 'history', after: last, count: HISTORY_COUNT }, (error, answer) => {
       this._asking = false;
@@ -213,74 +279,15 @@ class Im {
     });
   }
 
-  // --- what is sent
-
-  /** Send what waits, one after the other: so the room sees them in the order in which they were written. */
-  _post() {
-    const item = this._waiting[0];
-    if (!item || this._sending || !this.open) return;
-    this._sending = true;
-    this._line.ask(item.frame, (error, answer) => {
-      this._sending = false;
-      if (error === LOST) {
-        this._late = true;
-        return; // it goes out again after the next login
-      }
-      const pause = error && error.retryAfterMs;
-      if (pause) {
-        // Too fast: that one is refused, and the next shall not be for the same reason.
-        this._sending = true;
-        this._pauseTimer = setTimeout(() => {
-          this._sending = false;
-          this._post();
-        }, pause);
-        // What waited for the line was written in time: it only waits a little longer.
-        if (this._late && this._waiting[0] === item) return;
-      }
-      const sent = { seq: Number(answer.seq) || 0, time: Number(answer.time) || 0, random: item.frame.random };
-      this._finish(item, error, sent);
-      this._post();
-    });
-  }
-
-  /**
-   * @param {any} item
-   * @param {Refusal | null} error
-   * @param {Sent} sent
-   */
-  _finish(item, error, sent) {
-    const index = this._waiting.indexOf(item);
-    if (index < 0) return;
-    this._waiting.splice(index, 1);
-    if (!this._waiting.length) this._late = false;
-    this._watch();
-    item.done(error, sent);
-  }
-
-  /** One timer, for whoever has waited longest. */
-  _watch() {
-    clearTimeout(this._sendTimer);
-    if (!this._waiting.length) return;
-    this._sendTimer = setTimeout(() => {
-      const late = this._waiting.filter((item) => item.until <= Date.now());
-      late.forEach((item) => this._fail(item, { code: -2, name: 'timeout', message: 'not sent for a minute' }));
-      this._watch();
-    }, Math.max(0, this._waiting[0].until - Date.now()) + 1);
-  }
-
-  /** @param {any} item @param {Refusal} error */
-  _fail(item, error) {
-    this._finish(item, error, { seq: 0, time: 0, random: item.frame.random });
-  }
-
   /** @param {Refusal} error */
   _giveUp(error) {
     clearTimeout(this._gapTimer);
     this._gapTimer = null;
-    clearTimeout(this._pauseTimer);
-    this._sending = this._late = false;
-    this._waiting.splice(0).forEach((item) => item.done(error, { seq: 0, time: 0, random: item.frame.random }));
-    clearTimeout(this._sendTimer);
+    clearTimeout(this._joinTimer);
+    const group = this._group;
+    this._group = null;
+    this._outbox.giveUp(error);
+    if (group && group.done) group.done(error);
   }
 }
 

@@ -40,6 +40,16 @@ class Order {
   }
 
   /**
+   * Begin behind the newest message: what was said before is not asked for.
+   * @param {{ epoch?: number, seq?: number }} group
+   */
+  begin(group) {
+    if (typeof group.epoch !== 'number' || typeof group.seq !== 'number') return;
+    this._epoch(group.epoch);
+    this.last = this._target = group.seq;
+  }
+
+  /**
    * @param {Entry[]} entries in any order
    * @param {number} [epoch] whose they are; absent: of the group that is known
    * @returns {Entry[]} those that are to be shown now, oldest first

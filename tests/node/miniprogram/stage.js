@@ -1,17 +1,18 @@
-/** The component on a page, with stub tags, its events written down. */
+/** Components and pages of the mini program, drawn with stub tags, their events written down. */
 const path = require('path');
 const simulate = require('miniprogram-simulate');
 const tags = require('./tags.js');
 
 const ROOT = path.resolve(__dirname, '../../../static/miniprogram');
-const COMPONENT = path.join(ROOT, 'components/webrtc-room/webrtc-room');
 
+/** A component on a page. */
 class Phone {
   constructor(id, properties) {
     this.events = [];
     this.rendered = simulate.render(id, properties);
-    this.rendered.addEventListener('RoomEvent', (event) => this.events.push(['RoomEvent', event.detail]));
-    this.rendered.addEventListener('IMEvent', (event) => this.events.push(['IMEvent', event.detail]));
+    for (const name of ['RoomEvent', 'onRoomEvent', 'IMEvent']) {
+      this.rendered.addEventListener(name, (event) => this.events.push([name, event.detail]));
+    }
     this.rendered.attach(document.body);
   }
 
@@ -40,12 +41,18 @@ class Phone {
     this.get(`#player-${user}`).instance.triggerEvent('statechange', { code, message: '' });
   }
 
-  /** Codes of RoomEvents so far. */
-  errors() {
-    return this.events.filter(([name]) => name === 'RoomEvent').map(([, { code }]) => code);
+  /** Details of RoomEvents so far, of one tag if it is named. */
+  told(tag) {
+    const details = this.events.filter(([name]) => name === 'RoomEvent').map(([, detail]) => detail);
+    return tag ? details.filter((detail) => detail.tag === tag) : details;
   }
 
-  /** [code, detail] of IMEvents of one tag. */
+  /** Codes of errors so far. */
+  errors() {
+    return this.told('error').map(({ code }) => code);
+  }
+
+  /** IMEvents of one tag. */
   im(tag) {
     return this.events.filter(([name, event]) => name === 'IMEvent' && event.tag === tag).map(([, event]) => event);
   }
@@ -66,17 +73,32 @@ class Phone {
   }
 }
 
-/** Load the component with these tags; returns a function that puts one on a page. */
-function stage(made) {
+/** Load a component with these tags; returns a function that puts one on a page. */
+function stage(made, name = 'webrtc-room') {
   const usingComponents = tags.load(made);
-  const id = simulate.load(COMPONENT, 'webrtc-room', { rootPath: ROOT, usingComponents });
+  const file = path.join(ROOT, `components/${name}/${name}`);
+  const id = simulate.load(file, name, { rootPath: ROOT, usingComponents });
   return (properties) => new Phone(id, properties);
+}
+
+/**
+ * A phone of its own: the libraries that know one login are nobody else's. `put(properties)` puts the component on its
+ * page; `rtcroom`, `liveroom`, `session` are those that this component has.
+ */
+function handset(made, name) {
+  const phone = {};
+  jest.isolateModules(() => {
+    for (const library of ['rtcroom', 'liveroom']) phone[library] = require(path.join(ROOT, `utils/${library}.js`));
+    phone.session = require(path.join(ROOT, 'utils/session.js')).session;
+    if (name) phone.put = stage(made, name);
+  });
+  return phone;
 }
 
 /** What pages of the sample ask of the phone besides. */
 function desk() {
   const stored = {};
-  const desk = { went: [], titles: [], backs: 0 };
+  const desk = { went: [], titles: [], backs: 0, asked: [], answers: true };
   Object.assign(wx, {
     getStorageSync: (name) => stored[name] || '',
     setStorageSync: (name, value) => (stored[name] = value),
@@ -86,25 +108,39 @@ function desk() {
     setNavigationBarTitle: ({ title }) => desk.titles.push(title),
     setKeepScreenOn() {},
     stopPullDownRefresh() {},
+    showModal(options) {
+      desk.asked.push(options.content);
+      if (options.success) options.success({ confirm: desk.answers, cancel: !desk.answers });
+    },
   });
   return desk;
 }
 
-/** Load a page of the sample; returns a function that opens it with a query. Pages are drawn as components here. */
-function pages(made) {
+/** Load pages of the sample into one phone; returns, for each, a function that opens it with a query. */
+function pages(made, ...names) {
   const usingComponents = tags.load(made);
-  return (name) => {
-    global.Page = ({ data, ...methods }) => Component({ data, methods });
-    const id = simulate.load(path.join(ROOT, `pages/${name}/${name}`), name, { rootPath: ROOT, usingComponents });
-    return (query = {}) => {
-      const page = simulate.render(id);
-      page.attach(document.body);
-      const encoded = Object.entries(query).map(([key, value]) => [key, encodeURIComponent(value)]);
-      for (const event of ['onLoad', 'onShow', 'onReady']) {
-        if (page.instance[event]) page.instance[event](Object.fromEntries(encoded));
-      }
-      return page;
-    };
+  const opened = {};
+  jest.isolateModules(() => {
+    opened.config = require(path.join(ROOT, 'config.js'));
+    opened.webrtcroom = require(path.join(ROOT, 'utils/webrtcroom.js'));
+    opened.session = require(path.join(ROOT, 'utils/session.js')).session;
+    for (const name of names) opened[name] = page(name, usingComponents);
+  });
+  return opened;
+}
+
+/** Pages are drawn as components here. */
+function page(name, usingComponents) {
+  global.Page = ({ data, ...methods }) => Component({ data, methods });
+  const id = simulate.load(path.join(ROOT, `pages/${name}/${name}`), name, { rootPath: ROOT, usingComponents });
+  return (query = {}) => {
+    const page = simulate.render(id);
+    page.attach(document.body);
+    const encoded = Object.entries(query).map(([key, value]) => [key, encodeURIComponent(value)]);
+    for (const event of ['onLoad', 'onShow', 'onReady']) {
+      if (page.instance[event]) page.instance[event](Object.fromEntries(encoded));
+    }
+    return page;
   };
 }
 
@@ -123,4 +159,4 @@ async function until(check, timeout, what) {
   }
 }
 
-module.exports = { ROOT, desk, given, pages, stage, until };
+module.exports = { ROOT, desk, given, handset, pages, stage, until };

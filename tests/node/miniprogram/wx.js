@@ -122,7 +122,7 @@ function fake(answer) {
   Object.assign(wx, {
     request(options) {
       let aborted = false;
-      const name = options.url.split('/').pop();
+      const name = options.url.split('?')[0].split('/').pop();
       world.posts.push({ name, url: options.url, data: options.data });
       Promise.resolve().then(() => {
         if (aborted) return;

@@ -68,14 +68,19 @@ function roomComponent(make) {
       of(this).stage.pusher.switchCamera();
     },
 
-    /** A property that places depend on has changed; with tags of another kind they start anew. */
+    /** A property that places depend on has changed. */
     relayout() {
       if (!this.data.onPage) return;
+      of(this).relayout();
+      this.drawLayout();
+    },
+
+    /** Give the places their style; with tags of another kind these start anew. */
+    drawLayout() {
       const room = of(this);
       const layout = room.layout();
+      if (!this.data.onPage || layout === this.data.layout) return;
       const kind = kindOf(layout);
-      room.relayout();
-      if (layout === this.data.layout) return;
       const redrawn = kind !== this.data.kind;
       this.setData({ layout, kind }, () => {
         if (redrawn) room.stage.redrawn();
