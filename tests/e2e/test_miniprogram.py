@@ -95,7 +95,7 @@ def phones(gateway: Gateway, folder: Path, files: Callable[..., Path]) -> str:
 
 
 async def test_the_component_by_itself() -> None:
-    async with Jest("component", "im.test", "pages", "msg") as run:
+    async with Jest("webrtc-", "im.test", "group", "pages", "msg", "rtcroom", "liveroom", "rtc-room", "live-room") as run:
         await run.passed(60)
 
 

@@ -170,18 +170,19 @@ class Im {
   _loggedIn(answer) {
     const again = this._entered;
     this._entered = true;
-    if (!this._group) this._order.entered(answer);
+    const group = this._group;
+    if (group) group.in = false;
+    else this._order.entered(answer);
     this._mend();
     this._outbox.post();
     this._on.login(again);
-    if (this._group) this._join();
+    if (group && group === this._group) this._join();
   }
 
   _join() {
     const group = this._group;
     clearTimeout(this._joinTimer);
     if (!group) return;
-    group.in = false;
     const asked = Object.assign({ cmd: 'join', groupID: group.id }, this._position());
     this._line.ask(asked, (error, answer) => {
       if (group !== this._group || error === LOST) return;

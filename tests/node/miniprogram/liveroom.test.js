@@ -7,14 +7,13 @@ const NAMES = [
   'onSketchpadData', 'onRecvJoinPusherRequest', 'onKickOut', 'onRemoved',
 ]; // prettier-ignore
 let heard;
+const { liveroom } = handset();
 let world;
-let liveroom;
 
 beforeEach(() => {
   jest.useFakeTimers();
   heard = [];
   world = new ServiceWorld('live_room');
-  ({ liveroom } = handset());
 });
 
 afterEach(async () => {

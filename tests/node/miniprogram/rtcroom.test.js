@@ -10,14 +10,13 @@ const listeners = {
   onRecvRoomTextMsg: (message) => heard.texts.push(message),
   onKickOut: ({ reason }) => heard.kicked.push(reason),
 };
+const { rtcroom } = handset();
 let world;
-let rtcroom;
 
 beforeEach(() => {
   jest.useFakeTimers();
   Object.assign(heard, { first: [], joined: [], quit: [], closed: 0, texts: [], kicked: [] });
   world = new ServiceWorld('multi_room');
-  ({ rtcroom } = handset());
 });
 
 afterEach(async () => {
