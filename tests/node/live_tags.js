@@ -109,8 +109,10 @@ class Tag {
     this.process = null;
     if (!child || child.exitCode !== null) return;
     child.kill('SIGINT');
+    // A second one reaches an ffmpeg that waits for more to read.
+    const again = setTimeout(() => child.kill('SIGINT'), 150);
     const hard = setTimeout(() => child.kill('SIGKILL'), 2000);
-    child.on('exit', () => clearTimeout(hard));
+    child.on('exit', () => [again, hard].forEach(clearTimeout));
   }
 
   /** The tag has left the page. */

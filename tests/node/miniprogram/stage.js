@@ -124,6 +124,10 @@ function pages(made, ...names) {
     opened.config = require(path.join(ROOT, 'config.js'));
     opened.webrtcroom = require(path.join(ROOT, 'utils/webrtcroom.js'));
     opened.session = require(path.join(ROOT, 'utils/session.js')).session;
+    // Those that several pages use are loaded once: a module that was loaded says nothing a second time.
+    for (const name of ['chat-box', 'tool-bar']) {
+      usingComponents[name] = simulate.load(path.join(ROOT, `components/${name}/${name}`), name, { rootPath: ROOT });
+    }
     for (const name of names) opened[name] = page(name, usingComponents);
   });
   return opened;

@@ -30,13 +30,14 @@ function notes(who, calls, url) {
 }
 
 /**
- * Contexts that run ffmpeg. A pusher sends the file that `files` has for its user over and over; a player writes what
+ * Contexts that run ffmpeg. A pusher sends the file that `files` has for its user (the component's `userID`, or `user_`
+ * that a test has set) over and over; a player writes what
  * comes to `folder`, a file for each attempt: USER-player-OTHER-N.flv. `retryMs` is the pause before a new attempt
  * (3 s on a phone).
  */
 function ffmpeg({ files, folder, retryMs = 500 }) {
   const running = new Set();
-  const user = (tag) => tag.selectOwnerComponent().data.userID;
+  const user = (tag) => tag.selectOwnerComponent().user_ || tag.selectOwnerComponent().data.userID;
   let attempts = 0;
   const common = (tag) => ({ running, retryMs, say: (code) => tag.triggerEvent('statechange', { code, message: '' }) });
   const push = (tag) => pusher({ ...common(tag), url: () => tag.data.url, file: () => files[user(tag)] });

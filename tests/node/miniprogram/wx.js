@@ -10,7 +10,9 @@ const open = { requests: new Set(), sockets: new Set() };
 /** wx.request over node:http. Answers are parsed, as `dataType: json` does. */
 function request(options) {
   const { url, method = 'GET', data, header = {}, timeout = 60000 } = options;
-  const body = data === undefined ? '' : JSON.stringify(data);
+  // The data of a GET stands in its query, as WeChat puts it there.
+  const query = method === 'GET' && data ? `?${new URLSearchParams(data)}` : '';
+  const body = data === undefined || method === 'GET' ? '' : JSON.stringify(data);
   let ended = false;
   const end = (name, result) => {
     if (ended) return;
@@ -19,7 +21,7 @@ function request(options) {
     if (options[name]) options[name](result);
     if (options.complete) options.complete(result);
   };
-  const sent = http.request(url, { method, headers: header, timeout }, (answer) => {
+  const sent = http.request(url + query, { method, headers: header, timeout }, (answer) => {
     let text = '';
     answer.setEncoding('utf8');
     answer.on('data', (piece) => (text += piece));

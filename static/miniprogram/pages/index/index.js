@@ -1,30 +1,24 @@
-/** The list of rooms: who am I, which rooms are there, enter one or make one. */
+/** Who am I, and what kind of room? */
 
-const config = require('../../config.js');
-const webrtcroom = require('../../utils/webrtcroom.js');
 const { words } = require('../../utils/words.js');
 
-const COUNT = 20;
+const KINDS = ['live_room', 'double_room', 'multi_room', 'webrtc_room'];
+/** The strictest rule of those that the kinds of room have. */
+const NAME = /^[A-Za-z]\w{3,23}$/;
 
 Page({
   data: {
     words: /** @type {Record<string, string>} */ ({}),
+    kinds: /** @type {{ kind: string, title: string, about: string }[]} */ ([]),
     userID: '',
-    title: '',
-    rooms: /** @type {{ roomID: string, roomInfo: string, roomCreator: string }[]} */ ([]),
     trouble: '',
   },
 
   onLoad() {
-    this.setData({ words: words(), userID: wx.getStorageSync('userID') || '' });
-  },
-
-  onShow() {
-    this.refresh();
-  },
-
-  onPullDownRefresh() {
-    this.refresh();
+    const said = words();
+    const kinds = KINDS.map((kind) => ({ kind, title: said[kind], about: said[`${kind}About`] }));
+    this.setData({ words: said, kinds, userID: wx.getStorageSync('userID') || '' });
+    wx.setNavigationBarTitle({ title: said.appTitle });
   },
 
   /** @param {any} event */
@@ -33,55 +27,14 @@ Page({
   },
 
   /** @param {any} event */
-  onTitle(event) {
-    this.setData({ title: event.detail.value });
-  },
-
-  refresh() {
-    webrtcroom.getRoomList(
-      0,
-      COUNT,
-      (result) => {
-        wx.stopPullDownRefresh();
-        this.setData({ rooms: result.data.rooms, trouble: '' });
-      },
-      (error) => {
-        wx.stopPullDownRefresh();
-        this.trouble(error);
-      },
-    );
-  },
-
-  /** @param {{ errCode: number, errMsg: string }} error */
-  trouble(error) {
-    const said = error.errCode === -1 ? this.data.words.unreachable + config.server : this.data.words.failed;
-    this.setData({ trouble: `${said} ${error.errMsg}` });
-  },
-
-  create() {
-    if (!this.data.title) {
-      this.setData({ trouble: this.data.words.titleNeeded });
-      return;
-    }
-    this.go('', this.data.title);
-  },
-
-  /** @param {any} event */
-  enter(event) {
-    const { id, title } = event.currentTarget.dataset;
-    this.go(String(id), title);
-  },
-
-  /** @param {string} roomID '' makes a room @param {string} title */
-  go(roomID, title) {
-    const userID = this.data.userID;
-    if (userID && !/^[A-Za-z]\w{3,23}$/.test(userID)) {
+  choose(event) {
+    const { userID } = this.data;
+    if (userID && !NAME.test(userID)) {
       this.setData({ trouble: this.data.words.nameRule });
       return;
     }
+    this.setData({ trouble: '' });
     wx.setStorageSync('userID', userID);
-    const query = { roomID, roomName: title, userID };
-    const text = Object.entries(query).map(([key, value]) => `${key}=${encodeURIComponent(value)}`);
-    wx.navigateTo({ url: `../room/room?${text.join('&')}` });
+    wx.navigateTo({ url: `../list/list?kind=${event.currentTarget.dataset.kind}&userID=${encodeURIComponent(userID)}` });
   },
 });

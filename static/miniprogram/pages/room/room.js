@@ -1,19 +1,17 @@
 /**
- * One room: tickets from the room service, the component, a heartbeat, chat.
+ * A room with browsers: tickets from the room service, the component, a heartbeat, chat.
  *
  * The flow is that of the vendor's demo: get_login_info, create_room or enter_room, a heartbeat each 7 s, the
  * component's properties, `start()`. Chat messages are custom elements with the text in `data` and `TEXT` in `ext`,
  * as browsers and older mini programs send them; plain text messages are shown too.
  */
 
+const { withLine } = require('../../utils/lines.js');
 const webrtcroom = require('../../utils/webrtcroom.js');
-const { words } = require('../../utils/words.js');
+const { ERRORS, words } = require('../../utils/words.js');
 
 const MOST_BEATS_LOST = 2;
-const MOST_LINES = 200;
 const CONNECTION = { RECONNECT: 1, OFF: 9999 };
-
-/** @typedef {{ id: number, from: string, text: string, own: boolean }} ChatLine */
 
 Page({
   data: {
@@ -27,9 +25,8 @@ Page({
     privateMapKey: '',
     muted: false,
     camera: true,
-    draft: '',
-    lines: /** @type {ChatLine[]} */ ([]),
-    last: '',
+    tools: /** @type {{ name: string, text: string, kind?: string }[]} */ ([]),
+    lines: /** @type {import('../../utils/lines.js').ChatLine[]} */ ([]),
     trouble: '',
     notice: '',
     active: false,
@@ -46,6 +43,7 @@ Page({
       roomID: Number(text('roomID')) || 0,
       template: text('template') || '1v3',
     });
+    this.setData({ tools: this.tools() });
     wx.setNavigationBarTitle({ title: text('roomName') || text('roomID') });
   },
 
@@ -128,7 +126,7 @@ Page({
   onRoomEvent(event) {
     const { tag, code, detail } = event.detail;
     if (tag !== 'error') return;
-    const said = this.data.words[String(code)] || String(code);
+    const said = this.data.words[ERRORS.webrtc[code]] || String(code);
     if (code === -8) this.setData({ notice: said });
     else this.fail(`${said} (${detail})`);
   },
@@ -162,44 +160,43 @@ Page({
       }
     });
     if (!text) return;
-    const line = { id: message.getSeq(), from, text, own: message.getIsSend() };
-    const lines = this.data.lines.concat([line]).slice(-MOST_LINES);
-    this.setData({ lines, last: `line-${line.id}` });
+    this.setData({ lines: withLine(this.data.lines, { from, text, own: message.getIsSend() }) });
   },
 
   // --- what people do
 
-  /** @param {any} event */
-  onDraft(event) {
-    this.setData({ draft: event.detail.value });
+  tools() {
+    const { words: said, muted, camera } = this.data;
+    return [
+      { name: 'mute', text: muted ? said.unmute : said.mute },
+      { name: 'video', text: camera ? said.cameraOff : said.cameraOn },
+      { name: 'flip', text: said.camera },
+      { name: 'leave', text: said.leave, kind: 'warn' },
+    ];
   },
 
-  say() {
-    const text = this.data.draft;
-    if (!text) return;
+  /** @param {any} event */
+  onTool(event) {
+    const { name } = event.detail;
+    if (name === 'mute') this.setData({ muted: !this.data.muted });
+    else if (name === 'video') this.setData({ camera: !this.data.camera });
+    else if (name === 'flip') this.component().switchCamera();
+    else wx.navigateBack({});
+    this.setData({ tools: this.tools() });
+  },
+
+  /** @param {any} event */
+  onSay(event) {
     const desc = JSON.stringify({ nickName: this.data.userID });
     this.component().sendGroupCustomMsg(
-      { data: text, ext: 'TEXT', desc },
-      () => this.setData({ draft: '', notice: '' }),
+      { data: event.detail.text, ext: 'TEXT', desc },
+      () => {
+        this.setData({ notice: '' });
+        /** @type {any} */ (this.selectComponent('#chat')).clear();
+      },
       (/** @type {number} */ code, /** @type {any} */ error) =>
         this.setData({ notice: `${this.data.words.failed}${(error && error.ErrorInfo) || error || code}` }),
     );
-  },
-
-  mute() {
-    this.setData({ muted: !this.data.muted });
-  },
-
-  switchVideo() {
-    this.setData({ camera: !this.data.camera });
-  },
-
-  flip() {
-    this.component().switchCamera();
-  },
-
-  hangUp() {
-    wx.navigateBack({});
   },
 });
 
