@@ -183,6 +183,7 @@ class Gateway:
         metrics = self._metrics(rtmp, rtc, flv, pool, relays)
         access = Access(config.http, config.public, config.room_api)
         service = RoomService(self.entry, access, self.groups, book=room_tokens)
+        im = Im(self.entry, config=config.messages, uses_rooms=service.sessions.holds)
         app = make_app(
             WebContext(
                 http=config.http,
@@ -195,7 +196,7 @@ class Gateway:
                 more_routes=[
                     *flv.routes(),
                     *service.routes(),
-                    *Im(self.entry).routes(),
+                    *im.routes(),
                     *AdminApi(self.entry, self.apps.admin_token).routes(),
                 ],
             )
@@ -204,6 +205,7 @@ class Gateway:
         await runner.setup()
         self._stop.append(runner.cleanup)
         self._stop.append(flv.aclose)
+        self._stop.append(im.goodbye)
         for sock in http_sockets:
             await web.SockSite(runner, sock).start()
         for sock in https_sockets:
@@ -227,7 +229,7 @@ class Gateway:
         directory, streams, counters, groups = self.directory, self.streams, self.mux.counters, self.groups
         metrics.gauge("rooms", "Rooms", lambda: len(directory.rooms))
         metrics.gauge("members", "Members of all rooms", lambda: len(directory.members))
-        metrics.gauge("messages_bytes", "Memory for messages that are kept", lambda: groups.bytes)
+        metrics.gauge("messages_bytes", "Memory for messages that are kept", lambda: groups.kept_bytes)
         metrics.counter("messages", "Messages to rooms", lambda: groups.posted)
         metrics.gauge("streams", "Streams in memory", lambda: len(streams))
         metrics.gauge("bridges", "Bridges that run", lambda: sum(stream.bridging is not None for stream in streams))

@@ -118,12 +118,20 @@ class RoomsConfig:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class MessagesConfig:
-    """What is kept of a room's messages. `total_bytes`: of all rooms together, in memory."""
+    """What is kept of a room's messages. `total_bytes`: of all rooms together, in memory.
+
+    The same for messages to users who are away, of one user and of all. `anonymous_groups`: groups that whoever has not
+    logged in may read by the old IM ("*": all).
+    """
 
     kept: int = 2000
     kept_bytes: int = 4 * 1024 * 1024
     max_age_s: int = 7 * 86400
     total_bytes: int = 256 * 1024 * 1024
+    direct_kept: int = 200
+    direct_max_age_s: int = 7 * 86400
+    direct_total_bytes: int = 32 * 1024 * 1024
+    anonymous_groups: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -354,6 +362,9 @@ def _validate(config: Config) -> None:
         (65536, "messages.kept_bytes", config.messages.kept_bytes),
         (60, "messages.max_age_s", config.messages.max_age_s),
         (65536, "messages.total_bytes", config.messages.total_bytes),
+        (1, "messages.direct_kept", config.messages.direct_kept),
+        (60, "messages.direct_max_age_s", config.messages.direct_max_age_s),
+        (262144, "messages.direct_total_bytes", config.messages.direct_total_bytes),
         (1, "rtc.max_peers", config.rtc.max_peers),
         (1, "bridge.threads", config.bridge.threads),
         (60, "urls.lifetime_s", config.urls.lifetime_s),

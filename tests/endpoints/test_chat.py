@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.endpoints import chat
+from gateway.endpoints.chat import session as chat_session
 from gateway.endpoints.entry import socket as shell
 from gateway.rooms.room import StreamKind
 from tests.endpoints.world import APP, OTHER_APP, World
@@ -105,9 +105,9 @@ async def test_a_frame_that_cannot_be_read_ends_the_connection(frame: str) -> No
 
 
 async def test_login_must_be_first_once_and_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chat, "LOGIN_S", 0.1)
+    monkeypatch.setattr(chat_session, "LOGIN_S", 0.1)
     async with World() as world:
-        assert chat.LOGIN_S == 0.1
+        assert chat_session.LOGIN_S == 0.1
         idle = await world.connect("/im")
         assert await idle.closed() == shell.CLOSE_NEVER_ENTERED
         early = await world.connect("/im")

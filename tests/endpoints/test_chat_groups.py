@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.endpoints import chat
+from gateway.endpoints.chat import hub
 from gateway.rooms.groups import GroupEvent, MemberQuitGroup
 from gateway.rooms.privileges import Privilege
 from gateway.rooms.room import POLICIES, RoomKey
@@ -119,7 +119,7 @@ async def test_the_end_of_the_room_is_type_5_and_a_kick_type_4() -> None:
 
 
 async def test_a_lost_connection_stays_in_the_group_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chat, "GRACE_S", 0.3)
+    monkeypatch.setattr(hub, "GRACE_S", 0.3)
     async with World() as world:
         key = live_room(world)
         left: list[str] = []

@@ -353,12 +353,6 @@ async def test_messages_to_one_user() -> None:
         assert (await alice.expect(t="c2c"))["from"] == "phone"
         await asyncio.sleep(0.05)
         assert not [m for c in (alice, bob, carol, phone) for m in c.messages if m.get("t", m.get("cmd")) == "c2c"]
-        # Not there, in another app, or without a connection just now.
-        bob.abort()
-        await resuming(world, "bob")
-        for name in ("eve", "bob"):
-            assert (await say(alice, "psst", 9, to=name))["error"]["name"] == "no_such_member"
-            assert (await send(phone, "psst", 9, to=name))["code"] == 1205
         assert (await say(alice, "psst", 9, to="a b"))["error"]["name"] == "bad_request"
         assert (await send(phone, "psst", 9, to="a b"))["name"] == "bad_request"
 
@@ -443,12 +437,53 @@ async def test_a_frame_is_written_once_for_a_whole_room(monkeypatch: pytest.Monk
     written: list[str] = []
     real_message, real_entry = chat.message_json, chat.entry_json
     monkeypatch.setattr(chat, "message_json", lambda m: written.append("signaling") or real_message(m))
-    monkeypatch.setattr(chat, "entry_json", lambda m, group: written.append("im") or real_entry(m, group))
+    monkeypatch.setattr(chat, "entry_json", lambda m, *group: written.append("im") or real_entry(m, *group))
     async with World() as world:
         members = [await world.enter(f"user{n}") for n in range(4)] + [await world.login(f"phone{n}") for n in range(4)]
         await say(members[0], "hello", 1)
         await until(lambda: all(seqs(member) == [1] for member in members))
         assert sorted(written) == ["im", "signaling"]
+
+
+async def test_a_message_waits_for_one_who_is_away_and_comes_once() -> None:
+    async with World() as world:
+        alice, bob = await world.enter("alice"), await world.enter("bob", 2002)
+        resume = bob.entered["resume"]
+        bob.abort()
+        await resuming(world, "bob")
+        for name in ("eve", "bob", "phone", "dan"):
+            assert (await say(alice, "psst", 9, to=name))["ok"]
+            assert (await say(alice, "again", 10, to=name))["ok"]
+        bob = await world.connect()
+        entered = await bob.request(
+            "enter", v=1, sdkAppId=APP.sdk_app_id, userId="bob", roomId=2002, resume=resume, keep=[]
+        )
+        assert entered["ok"]
+        eve, phone, dan = await world.enter("eve", 3003), await world.login("phone", 4), await world.login("dan", None)
+        for client in (bob, eve):
+            assert [(await client.expect(t="c2c"))["random"] for _ in range(2)] == [9, 10]
+        for client in (phone, dan):
+            assert [(await client.expect(cmd="c2c"))["messages"][0]["MsgRandom"] for _ in range(2)] == [9, 10]
+        again = await world.enter("eve", 3003)
+        await asyncio.sleep(0.05)
+        assert not [m for c in (bob, phone, dan, again) for m in c.messages if m.get("t", m.get("cmd")) == "c2c"]
+        assert len(world.groups.waiting) == 0
+
+
+async def test_a_guest_does_not_get_what_waits_for_a_tickets_holder() -> None:
+    async with World(guests=("127.0.0.0/8",)) as world:
+        alice = await world.enter("alice")
+        for user in ("bobby", "carol"):
+            assert (await say(alice, "psst", 1, to=user))["ok"]
+        world.groups.accounts.change(APP.sdk_app_id, "bobby", proven=True)
+        for user, waits in (("bobby", True), ("carol", False)):
+            login = await world.call("get_login_info", {"userID": user})
+            client = await world.connect("/im")
+            ticket = {"sdkAppID": APP.sdk_app_id, "userID": user, "userSig": login["userSig"]}
+            assert (await client.command("login", **ticket))["code"] == 0
+            if not waits:
+                assert (await client.expect(cmd="c2c"))["messages"][0]["From_Account"] == "alice"
+            assert bool(world.groups.waiting.of(APP.sdk_app_id, user)) == waits
 
 
 async def test_takeover_by_the_other_face_moves_the_messages_there() -> None:

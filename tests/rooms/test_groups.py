@@ -260,7 +260,7 @@ def test_kept_by_number() -> None:
 def test_kept_by_bytes() -> None:
     p = Posting(kept_bytes=70_000)
     p.many(50, "y" * 5000)
-    assert p.group.bytes <= 70_000 and len(p.group) == 12 and p.groups.bytes == p.group.bytes
+    assert p.group.bytes <= 70_000 and len(p.group) == 12 and p.groups.kept_bytes == p.group.bytes
 
 
 def test_kept_by_age() -> None:
@@ -276,7 +276,7 @@ def test_kept_by_age() -> None:
     assert p.seqs(Range()) == [3]
     p.now += 100
     p.groups.expire(p.now, p.now_ms)
-    assert p.seqs(Range()) == [] and p.group.first == 4 and p.groups.bytes == 0
+    assert p.seqs(Range()) == [] and p.group.first == 4 and p.groups.kept_bytes == 0
 
 
 def test_kept_in_all_rooms_together() -> None:
@@ -286,9 +286,9 @@ def test_kept_in_all_rooms_together() -> None:
         p.post(text="y" * 5000)
         p.post(text="y" * 5000, room=OTHER)
     other = p.groups.group(OTHER, p.now_ms)
-    assert p.groups.bytes <= 100_000 and p.groups.bytes == p.group.bytes + other.bytes
+    assert p.groups.kept_bytes <= 100_000 and p.groups.kept_bytes == p.group.bytes + other.bytes
     assert abs(len(p.group) - len(other)) <= 1, "the oldest of all go first"
-    assert len(p.groups._oldest) == len(p.group) + len(other)
+    assert len(p.groups._shelf.oldest) == len(p.group) + len(other)
 
 
 def test_a_room_that_opens_again_has_a_new_group() -> None:
@@ -296,7 +296,7 @@ def test_a_room_that_opens_again_has_a_new_group() -> None:
     p.many(3)
     epoch = p.group.epoch
     p.groups.on_room_event(events.RoomClosed(ROOM, "empty"))
-    assert len(p.groups) == 0 and p.groups.bytes == 0 and not p.groups._oldest
+    assert len(p.groups) == 0 and p.groups.kept_bytes == 0 and not p.groups._shelf.oldest
     assert p.seqs(Range()) == [] and p.group.epoch > epoch
     assert p.post(number=1).seq == 1, "no resend: another group"
 
@@ -451,7 +451,7 @@ def test_a_storm_of_everything_keeps_the_books() -> None:
             saved.save(p.groups)
             kept = {(g.id, m.seq): m for g in p.groups.groups for m in g.read(Range(after=0, count=999), BIG).messages}
             assert saved.messages == kept
-            assert p.groups.bytes == sum(cost(message) for message in kept.values()) <= 100_000
+            assert p.groups.kept_bytes == sum(cost(message) for message in kept.values()) <= 100_000
             assert {g.id: g.record() for g in p.groups.groups} == saved.groups
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import TYPE_CHECKING
 
 from gateway.base.errors import NotPermitted
@@ -16,9 +17,21 @@ def check_may_join(entry: Entry, key: RoomKey, user_id: str) -> None:
     """Raises NotPermitted. What is said in a room that needs a privateMapKey is for those who are in it."""
     if entry.directory.is_blocked(key, user_id):
         raise NotPermitted("not allowed into this group")
-    room = entry.directory.rooms.get(key)
-    if room is None or room.policy.kind not in SELF_MADE:
-        return
-    strict = entry.tickets.app(key.app).private_map_key == "required"
-    if strict and entry.directory.member_in(key, user_id) is None:
+    if not may_hear(entry, key, user_id):
         raise NotPermitted("the room must be entered first")
+
+
+def hearers(entry: Entry, key: RoomKey) -> Container[str] | None:
+    """Return who may have what is said in the group now; None: whoever is in it.
+
+    Somebody may have joined it before there was a room, or have left the room since.
+    """
+    room = entry.directory.rooms.get(key)
+    if room is None or room.policy.kind not in SELF_MADE or entry.tickets.open_rooms.allows(key):
+        return None
+    return room.members
+
+
+def may_hear(entry: Entry, key: RoomKey, user_id: str) -> bool:
+    allowed = hearers(entry, key)
+    return allowed is None or user_id in allowed

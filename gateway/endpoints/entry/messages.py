@@ -6,6 +6,7 @@ listening to `groups.events`. Texts of people stay out of logs and errors.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Final
 
@@ -16,6 +17,7 @@ from gateway.base.errors import NoSuchMember, NoSuchStream, NotPermitted
 from gateway.media.streams import Streams
 from gateway.media.view import StreamView, view
 from gateway.rooms.directory import Directory
+from gateway.rooms.events import MemberLeft, RoomEvent, StrangerRemoved
 from gateway.rooms.groups import Groups, Receipt
 from gateway.rooms.privileges import Privilege
 from gateway.rooms.room import Member, RoomKey, StreamKind
@@ -48,7 +50,9 @@ class Messages:
         self._wall = wall
         self.elsewhere: list[Callable[[int, str], bool]] = []
         """Faces that can tell a user (app, id) something without a session in a room: each says whether it can now."""
-        directory.events.on("event", groups.on_room_event)
+        self.fetches: Callable[[int, str], bool] = lambda app, user_id: False
+        """Whether a user comes for what waits for it by itself, in polls: the old IM says so."""
+        directory.events.on("event", self._on_room_event)
 
     @property
     def events(self) -> EventEmitter:
@@ -57,6 +61,11 @@ class Messages:
 
     def now_ms(self) -> int:
         return int(self._wall() * 1000)
+
+    def _on_room_event(self, event: RoomEvent) -> None:
+        self.groups.on_room_event(event)
+        if isinstance(event, StrangerRemoved) or (isinstance(event, MemberLeft) and event.reason == "kicked"):
+            self.groups.remove(event.room, event.user_id, self._clock(), self.now_ms())
 
     def _check_present(self, member: Member) -> None:
         """What a member that has gone says must not bring the list of a closed room back."""
@@ -71,24 +80,47 @@ class Messages:
         )
 
     def post_direct(self, member: Member, to: str, random: int, body: Body) -> Receipt:
-        """Say something to one user of the app, in whatever room it is. Raises NoSuchMember, and as `post`.
-
-        It must have a connection now: messages for those who are away are not kept.
-        """
+        """Say something to one user of the app, in whatever room it is; for one who is away it waits. As `post`."""
         self._check_present(member)
         return self.post_direct_as(member.key.app, member.user_id, member.nick, to, random, body)
 
-    def post_direct_as(self, app: int, sender: str, nick: str, to: str, random: int, body: Body) -> Receipt:
+    def post_direct_as(
+        self, app: int, sender: str, nick: str, to: str, random: int, body: Body, sender_seq: int | None = None
+    ) -> Receipt:
         """The same for a user whose login has been checked, and who may be in no room."""
-        other = self._directory.member(app, to)
-        present = other is not None and other.session is not None
-        if not present and not self.is_elsewhere(app, to):
-            raise NoSuchMember(f"{to} is not there")
-        return self.groups.post_direct(app, sender, nick, to, random, body, now=self._clock(), now_ms=self.now_ms())
+        live = self.is_connected(app, to)
+        return self.groups.post_direct(
+            app,
+            sender,
+            nick,
+            to,
+            random,
+            body,
+            now=self._clock(),
+            now_ms=self.now_ms(),
+            sender_seq=sender_seq,
+            live=live,
+            keep=not live or self.fetches(app, to),
+        )
 
-    def is_elsewhere(self, app: int, user_id: str) -> bool:
-        """Whether a user can be told something now without a session in a room."""
+    def is_connected(self, app: int, user_id: str) -> bool:
+        """Whether a user can be told something now."""
+        member = self._directory.member(app, user_id)
+        if member is not None and member.session is not None:
+            return True
         return any(can_tell(app, user_id) for can_tell in self.elsewhere)
+
+    def arrived(self, app: int, user_id: str, *, guest: bool) -> None:
+        """A connection of the user is there: what waits for it comes, when this moment's answers are on their way.
+
+        A guest does not get what was written to somebody who has once come by a ticket.
+        """
+        if not (guest and self.groups.accounts.profile(app, user_id).proven):
+            asyncio.get_running_loop().call_soon(self._deliver_waiting, app, user_id)
+
+    def _deliver_waiting(self, app: int, user_id: str) -> None:
+        if self.is_connected(app, user_id) and not self.fetches(app, user_id):
+            self.groups.deliver_waiting(app, user_id)
 
     def post_to_group(self, key: RoomKey, sender: str, nick: str, random: int, body: Body) -> Receipt:
         """Say something to a group that the user has joined without being in its room. Raises as `post`."""
@@ -112,8 +144,12 @@ class Messages:
         return self.groups.group(member.key, self.now_ms()).read(wanted, max_bytes)
 
     def missed(self, member: Member, position: Position | None, *, newest: int = NEWEST) -> Backlog:
-        """Return what a member gets that comes: all after `position`, else the `newest`."""
+        """Return what a member gets that comes: all after `position`, else the `newest`.
+
+        What waits for the user itself follows.
+        """
         self._check_present(member)
+        self.arrived(member.key.app, member.user_id, guest=member.guest)
         group = self.groups.group(member.key, self.now_ms())
         return group.missed(position, newest, MOST_MISSED, MAX_BYTES)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from aiohttp import web
@@ -30,12 +30,28 @@ HEADERS: Final = {
 }
 QUIET: Final = 60008
 KICKED: Final = 91101
+"""Numbers of a personal poll: nothing new; the login is over. The latter is the only one that ends its loop."""
+
+
+class GroupTaken(NameTaken):
+    """The group id is taken: `code` 10025 by the caller itself, 10021 by another."""
+
+
+class NotAdmin(NotPermitted):
+    """The command is for the operator's own servers, and the userSig is not an administrator's."""
+
+
+class LoginIsOver(BadTicket):
+    """A poll with an A2Key that is not known any more."""
+
+
 _TICKETS: Final = {1: 70002, 8: 70009, 9: 70001, 13: 70013, 14: 70020}
 _ERRORS: Final[tuple[tuple[type[GatewayError], int], ...]] = (
     (BadRequest, 10004),
     (TooLarge, 80002),
     (TooMany, 10023),
     (Muted, 10017),
+    (NotAdmin, 60010),
     (NotPermitted, 10007),
     (NoSuchRoom, 10010),
     (NoSuchMember, 20003),
@@ -43,14 +59,12 @@ _ERRORS: Final[tuple[tuple[type[GatewayError], int], ...]] = (
 )
 
 
-class GroupTaken(NameTaken):
-    """The group id is taken: `code` 10025 by the caller itself, 10021 by another."""
-
-
 def error_number(error: GatewayError) -> int:
     """Return the IM's number: 70001-70020 for tickets, 10002 (try again) for what is none of the known."""
     if isinstance(error, GroupTaken):
         return error.code
+    if isinstance(error, LoginIsOver):
+        return KICKED
     if isinstance(error, BadTicket):
         return _TICKETS.get(error.code, 70003)
     return next((number for kind, number in _ERRORS if isinstance(error, kind)), 10002)
@@ -58,21 +72,26 @@ def error_number(error: GatewayError) -> int:
 
 def answer(fields: Mapping[str, object] | None = None) -> web.Response:
     head: dict[str, object] = {"ActionStatus": "OK", "ErrorCode": 0, "ErrorInfo": ""}
-    return web.json_response({**head, **(fields or {})}, headers=HEADERS)
+    return _response(json.dumps({**head, **(fields or {})}).encode())
 
 
-def answer_entries(fields: Mapping[str, object], name: str, entries: list[str], *, inside: str = "") -> web.Response:
-    """Return an OK answer with a list of entries that are JSON already; `inside`: as event 9 of that list."""
+def answer_list(fields: Mapping[str, object], name: str, entries: Iterable[bytes]) -> web.Response:
+    """Return an OK answer with a list of what is JSON already: an entry is written once, whoever gets it."""
     head = json.dumps({"ActionStatus": "OK", "ErrorCode": 0, "ErrorInfo": "", **fields})[:-1]
-    items = ",".join(entries)
-    if inside:
-        items = f'{{"Event":9,"{inside}":[{items}]}}'
-    return web.Response(text=f'{head},"{name}":[{items}]}}', content_type="application/json", headers=HEADERS)
+    return _response(f'{head},"{name}":['.encode() + b",".join(entries) + b"]}")
 
 
 def failure(number: int, text: str) -> web.Response:
-    body = {"ActionStatus": "FAIL", "ErrorCode": number, "ErrorInfo": text}
-    return web.json_response(body, headers=HEADERS)
+    return _response(json.dumps({"ActionStatus": "FAIL", "ErrorCode": number, "ErrorInfo": text}).encode())
+
+
+def plain(fields: Mapping[str, object]) -> web.Response:
+    """Return these fields and no others."""
+    return _response(json.dumps(fields).encode())
+
+
+def _response(body: bytes) -> web.Response:
+    return web.Response(body=body, content_type="application/json", charset="utf-8", headers=HEADERS)
 
 
 async def read_json(request: web.Request) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Who asks, and which group a request is about: what every command of the old IM reads first."""
+"""Who asks, and what a request says: what every command of the old IM reads first. All raise BadRequest."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Final
 from gateway.base.errors import BadRequest
 from gateway.endpoints.im.sessions import Session
 from gateway.rooms.room import RoomKey
+from gateway.wire import chat
 
 ADMINS: Final = frozenset({"administrator", "admin"})
 """Users whose userSig, sent with each call instead of a login's `a2`, speaks for the operator's own servers."""
@@ -16,11 +17,16 @@ ADMINS: Final = frozenset({"administrator", "admin"})
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Who:
-    """The user whose a2 or userSig has been verified; `session` is its login, None with a userSig."""
+    """The user whose a2 or userSig has been verified; `session` is its login, None with a userSig.
+
+    `user_id` "" is whoever has not logged in at all.
+    """
 
     app: int
     user_id: str
     session: Session | None = None
+    guest: bool = False
+    """The userSig of this request was given to a guest."""
 
     @property
     def is_admin(self) -> bool:
@@ -28,7 +34,7 @@ class Who:
 
 
 def app_number(text: str) -> int | None:
-    """Read `sdkappid` of the query; None for "". Raises BadRequest."""
+    """Read `sdkappid` of the query; None for ""."""
     if not text:
         return None
     if not text.isascii() or not text.isdecimal() or len(text) > 10:
@@ -37,8 +43,38 @@ def app_number(text: str) -> int | None:
 
 
 def group_key(who: Who, body: Mapping[str, Any]) -> RoomKey:
-    """Return the group that `GroupId` names (a text, or a number as some pages send it). Raises BadRequest."""
+    """Return the group that `GroupId` names (a text, or a number as some pages send it)."""
     value = body.get("GroupId")
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise BadRequest("GroupId: a text is needed")
     return RoomKey.parse(who.app, value)
+
+
+def number(body: Mapping[str, Any], name: str, high: int, default: int | None = None) -> int:
+    """Return a whole number of 0 to `high`, which may be written as a text; `default` if there is none."""
+    value = body.get(name)
+    if value is None and default is not None:
+        return default
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= 16:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= high:
+        raise BadRequest(f"{name}: a whole number of 0 to {high} is needed")
+    return value
+
+
+def text(body: Mapping[str, Any], name: str, limit: int) -> str:
+    """Return a text of at most `limit` bytes, "" if there is none."""
+    value = body.get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, str) or not chat.is_sound(value) or len(value.encode()) > limit:
+        raise BadRequest(f"{name}: a text of at most {limit} bytes is needed")
+    return value
+
+
+def texts(body: Mapping[str, Any], name: str, limit: int) -> list[str]:
+    """Return a list of at most `limit` texts."""
+    value = body.get(name)
+    if not isinstance(value, list) or len(value) > limit or not all(isinstance(item, str) for item in value):
+        raise BadRequest(f"{name}: a list of at most {limit} texts is needed")
+    return value

@@ -91,6 +91,10 @@ class Sessions:
             del self._by_user[(session.app, session.user_id)]
             self._book.forget(session.app, session.user_id)
 
+    def holds(self, app: int, user_id: str) -> bool:
+        """Whether the user has a token."""
+        return (app, user_id) in self._by_user
+
     def of(self, call: Call) -> Session:
         """Return who calls: `userID` and `token` of the query; a userID in the body must be the same.
 

@@ -28,11 +28,13 @@ from gateway.endpoints.signaling.talk import Talk
 from gateway.rooms import events
 from gateway.rooms.groups import (
     CustomPosted,
+    DirectKept,
     DirectPosted,
     GroupEvent,
     MemberJoinedGroup,
     MemberQuitGroup,
     MessagePosted,
+    UserNotice,
 )
 from gateway.rooms.moderation import ModerationEvent
 from gateway.rooms.privileges import Privilege
@@ -200,7 +202,7 @@ class Signaling:
 
     def _on_message(self, event: GroupEvent) -> None:
         """Somebody has written: the frame is made once, whoever gets it."""
-        if isinstance(event, MemberJoinedGroup | MemberQuitGroup):
+        if isinstance(event, MemberJoinedGroup | MemberQuitGroup | DirectKept | UserNotice):
             return
         text = wire.serialize(event.message)
         size = len(text.encode())

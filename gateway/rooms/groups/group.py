@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from gateway.rooms.groups.values import GroupRecord
+from gateway.rooms.groups.values import GroupInfo, GroupRecord
 from gateway.rooms.room import RoomKey
 from gateway.wire.chat import Backlog, Body, Message, Position, Range
 
@@ -33,7 +33,20 @@ def _body_bytes(message: Message) -> int:
 class Group:
     """See the module. Only `Groups` changes it."""
 
-    __slots__ = ("_messages", "bytes", "epoch", "first", "id", "last_time_ms", "room", "seq")
+    __slots__ = (
+        "_messages",
+        "bare",
+        "bytes",
+        "epoch",
+        "first",
+        "id",
+        "info",
+        "last_time_ms",
+        "owner",
+        "restored_seq",
+        "room",
+        "seq",
+    )
 
     def __init__(self, id: int, room: RoomKey, epoch: int, seq: int = 0) -> None:
         self.id = id
@@ -44,20 +57,36 @@ class Group:
         """The oldest seq still kept, seq + 1 if there is none."""
         self.bytes = 0
         self.last_time_ms = 0
+        self.bare = False
+        """It has no room."""
+        self.owner = ""
+        """Who made a bare group; "" if somebody just joined it."""
+        self.info = GroupInfo()
+        self.restored_seq = 0
+        """The newest seq that the last server had written down."""
         self._messages: dict[int, Message] = {}
+
+    @classmethod
+    def of(cls, record: GroupRecord) -> Group:
+        """Return the group of an earlier run, as yet without its messages."""
+        group = cls(record.id, record.room, record.epoch, record.seq)
+        group.bare, group.owner, group.info = record.bare, record.owner, record.info
+        return group
 
     def __len__(self) -> int:
         return len(self._messages)
 
     def record(self) -> GroupRecord:
-        return GroupRecord(self.id, self.room, self.epoch, self.seq, self.first)
+        return GroupRecord(self.id, self.room, self.epoch, self.seq, self.first, self.bare, self.owner, self.info)
 
     # --- writing
 
-    def append(self, sender: str, nick: str, random: int, body: Body, time_ms: int) -> Message:
+    def append(
+        self, sender: str, nick: str, random: int, body: Body, time_ms: int, priority: str = "COMMON"
+    ) -> Message:
         """Give the message its place. Its time is never before that of the one before it."""
         self.last_time_ms = max(self.last_time_ms, time_ms)
-        message = Message(self.seq + 1, self.last_time_ms, sender, nick, random, body)
+        message = Message(self.seq + 1, self.last_time_ms, sender, nick, random, body, priority=priority)
         self.put(message)
         return message
 

@@ -16,6 +16,9 @@ MESSAGES_PER_S: Final = 20.0
 MESSAGE_BURST: Final = 40.0
 CUSTOM_PER_S: Final = 30.0
 CUSTOM_BYTES_PER_S: Final = 8192.0
+TIPS_PER_S: Final = 0.5
+TIP_BURST: Final = 6.0
+"""How often others are told that one user comes and goes."""
 RESEND_S: Final = 600.0
 """The same random within this time is a resend."""
 MAX_RECENT: Final = int(MESSAGES_PER_S * RESEND_S + MESSAGE_BURST)
@@ -51,7 +54,7 @@ class Bucket:
 class Sender:
     """What is known of one user who writes. `seen_at` is when it last did."""
 
-    __slots__ = ("_custom", "_custom_bytes", "_custom_seq", "_messages", "_recent", "seen_at")
+    __slots__ = ("_custom", "_custom_bytes", "_custom_seq", "_messages", "_recent", "_tips", "seen_at")
 
     def __init__(self, now: float) -> None:
         self.seen_at = now
@@ -59,6 +62,7 @@ class Sender:
         self._custom = Bucket(CUSTOM_PER_S, CUSTOM_PER_S, now)
         self._custom_bytes = Bucket(CUSTOM_BYTES_PER_S, CUSTOM_BYTES_PER_S, now)
         self._custom_seq = 0
+        self._tips = Bucket(TIPS_PER_S, TIP_BURST, now)
         self._recent: collections.OrderedDict[tuple[Scope, int], tuple[Receipt, float]] = collections.OrderedDict()
 
     def receipt(self, scope: Scope, random: int, now: float) -> Receipt | None:
@@ -88,6 +92,13 @@ class Sender:
         self._custom_bytes.take(size)
         self._custom_seq += 1
         return self._custom_seq
+
+    def take_tip(self, now: float) -> bool:
+        """Whether others are told that this user has come or gone; if not, they just are not."""
+        if self._tips.wait(now) > 0:
+            return False
+        self._tips.take()
+        return True
 
     def _forget(self, now: float) -> None:
         while self._recent:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from gateway.rooms.room import RoomKey
-from gateway.wire.chat import Custom, Direct, Message, Notice
+from gateway.wire.chat import Custom, Direct, Message, Notice, Tip
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -28,10 +28,18 @@ class MessagePosted:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DirectPosted:
-    """For `message.to` only, in whatever room of the app it is."""
+    """For `message.to` only, in whatever room of the app it is: for its connections."""
 
     app: int
     message: Direct
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DirectKept:
+    """A message to `user_id` now waits (`Groups.waiting`): for whoever fetches those."""
+
+    app: int
+    user_id: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,6 +55,23 @@ class GroupNotice:
     """The system says something to everybody in the group; it is not kept and has no seq."""
 
     room: RoomKey
+    message: Notice
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GroupTip:
+    """Something has happened to the group or its members; it is not kept and has no seq."""
+
+    room: RoomKey
+    message: Tip
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class UserNotice:
+    """The system tells one user something about a group; it is not kept."""
+
+    room: RoomKey
+    user_id: str
     message: Notice
 
 
@@ -75,19 +100,79 @@ class MemberQuitGroup:
 
 
 GroupEvent = (
-    MessagePosted | DirectPosted | CustomPosted | GroupNotice | GroupDissolved | MemberJoinedGroup | MemberQuitGroup
+    MessagePosted
+    | DirectPosted
+    | DirectKept
+    | CustomPosted
+    | GroupNotice
+    | GroupTip
+    | UserNotice
+    | GroupDissolved
+    | MemberJoinedGroup
+    | MemberQuitGroup
 )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class GroupInfo:
+    """What a group says of itself; "" where nothing is said."""
+
+    name: str = ""
+    introduction: str = ""
+    notification: str = ""
+    face_url: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class GroupRecord:
-    """A group without its messages. `id` never changes; messages below `first` are not kept any more."""
+    """A group without its messages. `id` never changes; messages below `first` are not kept any more.
+
+    `bare`: it has no room, `owner` made it ("": somebody joined it).
+    """
 
     id: int
     room: RoomKey
     epoch: int
     seq: int
     first: int
+    bare: bool = False
+    owner: str = ""
+    info: GroupInfo = GroupInfo()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class KeptDirect:
+    """A message that waits for its receiver. `shown`: a connection of the receiver has had it already."""
+
+    app: int
+    message: Direct
+    shown: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Profile:
+    """What a user of the old IM says of itself. `proven`: it has once logged in by a ticket that was not a guest's."""
+
+    app: int
+    user_id: str
+    nick: str = ""
+    image: str = ""
+    proven: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LoginRecord:
+    """A login of the old IM: `digest` of its secret, and the keys by which it polls its group, newest last.
+
+    A key is (digest, the group's seq when it was given).
+    """
+
+    digest: str
+    app: int
+    user_id: str
+    guest: bool = False
+    group: RoomKey | None = None
+    keys: tuple[tuple[str, int], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -100,14 +185,21 @@ class GroupSnapshot:
     groups: tuple[GroupRecord, ...] = ()
     messages: tuple[tuple[int, Message], ...] = ()
     complete: bool = True
+    directs: tuple[KeptDirect, ...] = ()
+    profiles: tuple[Profile, ...] = ()
+    logins: tuple[LoginRecord, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class GroupChanges:
-    """What changed: groups by id (None: gone, with its messages), new messages by group id and seq."""
+    """What changed, by key (None: gone). Groups by id, with their messages; messages by group id and seq; waiting ones
+    by seq; profiles by app and user; logins by digest."""
 
     groups: Mapping[int, GroupRecord | None] = dataclasses.field(default_factory=dict)
     messages: Mapping[tuple[int, int], Message] = dataclasses.field(default_factory=dict)
+    directs: Mapping[int, KeptDirect | None] = dataclasses.field(default_factory=dict)
+    profiles: Mapping[tuple[int, str], Profile | None] = dataclasses.field(default_factory=dict)
+    logins: Mapping[str, LoginRecord | None] = dataclasses.field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.groups or self.messages)
+        return bool(self.groups or self.messages or self.directs or self.profiles or self.logins)

@@ -96,6 +96,28 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         FROM blocks WHERE banned = 1 GROUP BY app, room, text;
     UPDATE blocks SET banned = 0;
     """,
+    # the old IM: groups without a room, messages that wait for users, profiles, logins (digests of their secrets)
+    """
+    ALTER TABLE groups ADD COLUMN bare INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE groups ADD COLUMN owner TEXT NOT NULL DEFAULT '';
+    ALTER TABLE groups ADD COLUMN info TEXT NOT NULL DEFAULT '{}';
+    ALTER TABLE messages ADD COLUMN priority TEXT NOT NULL DEFAULT 'COMMON';
+    CREATE TABLE directs (
+        seq INTEGER PRIMARY KEY,
+        app INTEGER NOT NULL, user TEXT NOT NULL,
+        time_ms INTEGER NOT NULL, sender TEXT NOT NULL, nick TEXT NOT NULL, random INTEGER NOT NULL,
+        sender_seq INTEGER, body TEXT NOT NULL, size INTEGER NOT NULL, shown INTEGER NOT NULL
+    );
+    CREATE TABLE profiles (
+        app INTEGER NOT NULL, user TEXT NOT NULL,
+        nick TEXT NOT NULL, image TEXT NOT NULL, proven INTEGER NOT NULL,
+        PRIMARY KEY (app, user)
+    ) WITHOUT ROWID;
+    CREATE TABLE logins (
+        digest TEXT PRIMARY KEY, app INTEGER NOT NULL, user TEXT NOT NULL, guest INTEGER NOT NULL,
+        room TEXT, keys TEXT NOT NULL
+    ) WITHOUT ROWID;
+    """,
 )
 """Step n leads from schema n to n+1 and is never changed once released. Append; each runs in one transaction."""
 

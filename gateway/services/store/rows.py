@@ -17,15 +17,15 @@ from gateway.rooms.directory import (
     StreamIdRecord,
     StreamRecord,
 )
-from gateway.rooms.groups import GroupChanges, GroupRecord, GroupSnapshot
+from gateway.rooms.groups import GroupSnapshot
 from gateway.rooms.moderation import ModerationRecord
 from gateway.rooms.room import RoomKey, StreamKind
-from gateway.services.store import moderation
-from gateway.wire.chat import Body, Message
+from gateway.services.store import group_rows, moderation
 
 log = logging.getLogger(__name__)
 
-Record = RoomRecord | MemberRecord | StreamIdRecord | BlockRecord | ModerationRecord | GroupRecord | Message
+Record = RoomRecord | MemberRecord | StreamIdRecord | BlockRecord | ModerationRecord
+AnyRecord = Record | group_rows.Record
 Row = tuple[Any, ...]
 T = TypeVar("T")
 
@@ -37,8 +37,6 @@ UPSERT: Final[Mapping[str, str]] = {
     "VALUES (?, ?, ?, ?, ?, ?)",
     "blocks": "INSERT OR REPLACE INTO blocks VALUES (?, ?, ?, ?, ?)",
     "moderation": "INSERT OR REPLACE INTO moderation VALUES (?, ?, ?, ?)",
-    "groups": "INSERT OR REPLACE INTO groups VALUES (?, ?, ?, ?, ?, ?, ?)",
-    "messages": "INSERT OR REPLACE INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
 }
 DELETE: Final[Mapping[str, str]] = {
     "rooms": "DELETE FROM rooms WHERE app = ? AND room = ? AND text = ?",
@@ -46,10 +44,7 @@ DELETE: Final[Mapping[str, str]] = {
     "stream_ids": "DELETE FROM stream_ids WHERE stream_id = ?",
     "blocks": "DELETE FROM blocks WHERE app = ? AND room = ? AND text = ? AND user = ?",
     "moderation": "DELETE FROM moderation WHERE app = ? AND room = ? AND text = ?",
-    "groups": "DELETE FROM groups WHERE id = ?",
 }
-_DROP_OLD: Final = "DELETE FROM messages WHERE group_id = ? AND seq < ?"
-_DROP_ALL: Final = "DELETE FROM messages WHERE group_id = ?"
 COMPLETE: Final = "complete"
 """The mark that says: the last server has written all it had. It stands only between two servers."""
 
@@ -66,12 +61,14 @@ def load(db: sqlite3.Connection, shift: float) -> Snapshot:
 
 
 def load_groups(db: sqlite3.Connection) -> GroupSnapshot:
-    """Return the groups and their messages. Raises sqlite3.Error."""
-    messages = "SELECT * FROM messages ORDER BY group_id, seq"
+    """Return what the groups, and users without one, have said. Raises sqlite3.Error."""
     return GroupSnapshot(
-        tuple(_rows(db, "SELECT * FROM groups ORDER BY id", _group)),
-        tuple(_rows(db, messages, _message)),
+        tuple(_rows(db, "SELECT * FROM groups ORDER BY id", group_rows.read_group)),
+        tuple(_rows(db, "SELECT * FROM messages ORDER BY group_id, seq", group_rows.read_message)),
         db.execute("SELECT 1 FROM marks WHERE name = ?", (COMPLETE,)).fetchone() is not None,
+        tuple(_rows(db, "SELECT * FROM directs ORDER BY seq", group_rows.read_direct)),
+        tuple(_rows(db, "SELECT * FROM profiles", group_rows.read_profile)),
+        tuple(_rows(db, "SELECT * FROM logins", group_rows.read_login)),
     )
 
 
@@ -83,23 +80,16 @@ def mark_complete(db: sqlite3.Connection, complete: bool) -> None:
         db.execute("DELETE FROM marks WHERE name = ?", (COMPLETE,))
 
 
-def group_tables(changes: GroupChanges) -> Iterator[tuple[str, Mapping[Any, Record | None]]]:
-    yield "messages", changes.messages
-    yield "groups", changes.groups  # after its messages, of which it deletes what is not kept
-
-
-def statements(table: str, key: Any, record: Record | None, shift: float) -> Iterator[tuple[str, Row]]:
+def statements(table: str, key: Any, record: AnyRecord | None, shift: float) -> Iterator[tuple[str, Row]]:
     """Return what makes the row of `key` what `record` says; None: gone."""
-    if record is None:
+    if table in group_rows.UPSERT:
+        assert record is None or isinstance(record, group_rows.Record)
+        yield from group_rows.statements(table, key, record)
+    elif record is None:
         yield DELETE[table], key_columns(table, key)
-        if table == "groups":
-            yield _DROP_ALL, (key,)
-    elif isinstance(record, Message):
-        yield UPSERT[table], (key[0], *columns(record, shift))
     else:
+        assert isinstance(record, Record)
         yield UPSERT[table], columns(record, shift)
-        if isinstance(record, GroupRecord):
-            yield _DROP_OLD, (record.id, record.first)
 
 
 def tables(changes: Changes) -> Iterator[tuple[str, Mapping[Any, Record | None]]]:
@@ -172,19 +162,6 @@ def columns(record: Record, shift: float) -> Row:
             return (*_room_columns(record.room), record.user_id, 0)
         case ModerationRecord():
             return moderation.to_columns(record, shift)
-        case GroupRecord():
-            return (record.id, *_room_columns(record.room), record.epoch, record.seq, record.first)
-        case Message():
-            return (
-                record.seq,
-                record.time_ms,
-                record.sender,
-                record.nick,
-                record.random,
-                record.event,
-                record.body.json,
-                record.body.size,
-            )
     assert_never(record)
 
 
@@ -273,23 +250,6 @@ def _stream_id(row: Row) -> StreamIdRecord:
 def _block(row: Row) -> BlockRecord:
     app, room, text, user, _ = row
     return BlockRecord(RoomKey(app, room, bool(text)), user)
-
-
-def _group(row: Row) -> GroupRecord:
-    number, app, room, text, epoch, seq, first = row
-    if not all(isinstance(value, int) for value in (number, app, epoch, seq, first)) or not isinstance(room, str):
-        raise TypeError("a column is of the wrong type")
-    return GroupRecord(number, RoomKey(app, room, bool(text)), epoch, seq, first)
-
-
-def _message(row: Row) -> tuple[int, Message]:
-    group_id, seq, time_ms, sender, nick, random, event, body, size = row
-    numbers_right = all(isinstance(value, int) for value in (group_id, seq, time_ms, random, event, size))
-    if not numbers_right or not all(isinstance(value, str) for value in (sender, nick, body)):
-        raise TypeError("a column is of the wrong type")
-    if not body.startswith("[{") or not body.endswith("}]"):
-        raise ValueError("not a body")  # it goes into frames as it is
-    return group_id, Message(seq, time_ms, sender, nick, random, Body(body, size), event)
 
 
 def last_serial(db: sqlite3.Connection) -> int:

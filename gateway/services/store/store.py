@@ -38,9 +38,9 @@ from gateway.rooms.directory import Changes, Directory, Snapshot, StreamIdRecord
 from gateway.rooms.directory.stream_ids import StreamIds
 from gateway.rooms.groups import GroupChanges, GroupRecord, Groups
 from gateway.rooms.room import RoomKey, RoomPolicy, StreamKind
-from gateway.services.store import rows
+from gateway.services.store import group_rows, rows
 from gateway.services.store.file import connect, damaged, lock, roll_back
-from gateway.services.store.rows import Record
+from gateway.services.store.rows import AnyRecord
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class Store:
             raise
         self._thread: threading.Thread | None = None
         self._wake = threading.Condition()
-        self._pending: dict[tuple[str, object], Record | None] = {}
+        self._pending: dict[tuple[str, object], AnyRecord | None] = {}
         self._jobs: deque[tuple[Callable[[sqlite3.Connection], Any], Future[Any]]] = deque()
         self._closing = False
         self._complete = False
@@ -135,7 +135,7 @@ class Store:
         with self._wake:
             if self._closing:
                 return
-            for table, records in (*rows.tables(changes), *(rows.group_tables(messages) if messages else ())):
+            for table, records in (*rows.tables(changes), *(group_rows.tables(messages) if messages else ())):
                 for key, record in records.items():
                     self._pending.pop((table, key), None)  # to the end: the order of stream ids is kept
                     self._pending[(table, key)] = record
@@ -269,7 +269,7 @@ class Store:
         except sqlite3.Error as error:
             log.error("! cannot write %s: %s", self.path, error)
 
-    def _write(self, pending: Mapping[tuple[str, object], Record | None]) -> bool:
+    def _write(self, pending: Mapping[tuple[str, object], AnyRecord | None]) -> bool:
         shift = self._wall() - self._now()
         try:
             self._db.execute("BEGIN IMMEDIATE")

@@ -209,7 +209,8 @@ _Plain: TypeAlias = (
     | ModerationChanged
     | Rights
 )
-ServerMessage: TypeAlias = _Plain | Entered | Told | Text | chat.Message | chat.Direct | chat.Custom | chat.Notice
+_Said: TypeAlias = chat.Message | chat.Direct | chat.Custom | chat.Notice | chat.Tip
+ServerMessage: TypeAlias = _Plain | Entered | Told | Text | _Said
 
 
 def serialize(message: ServerMessage) -> str:
@@ -230,6 +231,8 @@ def serialize(message: ServerMessage) -> str:
             return _dump({"t": "custom", **chat.custom_fields(message)})
         case chat.Notice():
             return chat.notice_json(message)
+        case chat.Tip():
+            return chat.tip_json(message)
         case _:
             return _dump(_fields(message))
 
