@@ -1,9 +1,8 @@
-"""A World with RoomService, its users, what its groups were told, and clients of the old IM."""
+"""A World with RoomService, its users, and what its groups were told."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 from gateway.base.config import RoomServiceConfig
@@ -12,6 +11,7 @@ from gateway.endpoints.room_service import RoomService, room_service_policies
 from gateway.endpoints.room_service.book import Book
 from gateway.rooms.privileges import Privilege
 from gateway.rooms.room import RoomKey
+from tests.endpoints.im.phone import HOLD, Phone
 from tests.endpoints.world import APP, World
 
 KINDS = ("double_room", "multi_room", "live_room")
@@ -53,7 +53,9 @@ class ServiceWorld(World):
         self.service = RoomService(self.entry, self.access, told, book=book, notice_gap_s=notice_gap_s)
         self.app.add_routes(self.service.routes())
         if im:
-            self.app.add_routes(Im(self.entry, ImTimes(hold_s=0.4, error_s=0.05), self.clock).routes())
+            times = ImTimes(hold_s=HOLD, error_s=0.05)
+            self.im = Im(self.entry, times, self.clock, uses_rooms=self.service.sessions.holds)
+            self.app.add_routes(self.im.routes())
 
     async def post(self, name: str, body: object, query: dict[str, str], base: str = "/roomservice") -> dict[str, Any]:
         options = {} if body is None else {"json": body}
@@ -98,55 +100,7 @@ class User:
         return [pusher["userID"] for pusher in (await self(f"{kind}/get_pushers", roomID=room))["pushers"]]
 
 
-class ImUser:
-    """A user of the old IM as its SDK talks: JSON under the type of a form, identity in the query."""
-
-    def __init__(self, world: World, name: str) -> None:
-        self.world, self.name, self.key = world, name, ""
-        self.identity = f"identifier={name}&usersig={world.sig(name)}"
-
-    async def post(self, path: str, **body: object) -> dict[str, Any]:
-        url = f"/{path}?websdkappid=537048168&v=1.7.0&{self.identity}&contenttype=json&sdkappid={APP.sdk_app_id}"
-        headers = {"Content-Type": "application/x-www-form-urlencoded"}
-        async with self.world.client.post(url, data=json.dumps(body), headers=headers) as answer:
-            assert answer.status == 200
-            value: dict[str, Any] = await answer.json(content_type=None)
-            return value
-
-    async def group(self, command: str, group: object, **body: object) -> dict[str, Any]:
-        answer = await self.post(f"v4/group_open_http_svc/{command}", GroupId=group, **body)
-        self.key = answer.get("LongPollingKey", self.key)
-        return answer
-
-    async def login(self) -> ImUser:
-        answer = await self.post("v4/openim/login", State="Online")
-        assert answer["ActionStatus"] == "OK", answer
-        self.identity = f"tinyid={answer['TinyId']}&a2={answer['A2Key']}"
-        nick = [{"Tag": "Tag_Profile_IM_Nick", "Value": self.name}]
-        assert (await self.post("v4/profile/portrait_set", ProfileItem=nick))["ActionStatus"] == "OK"
-        return self
-
-    async def join(self, group: str) -> ImUser:
-        answer = await self.group("apply_join_group", group, ApplyMsg="", UserDefinedField="")
-        assert answer["JoinedStatus"] == "JoinedSuccess", answer
-        return self
-
-    async def poll(self) -> list[dict[str, Any]]:
-        """Return the entries of one poll of the group."""
-        body = {"StartSeq": 0, "HoldTime": 90, "Key": self.key}
-        answer = await self.post("v1/group_open_long_polling_http_noauth_svc/get_msg", **body)
-        assert answer["ActionStatus"] == "OK", answer
-        found: list[dict[str, Any]] = answer.get("RspMsgList", [])
-        return found
-
-    async def notices(self) -> list[tuple[int, str]]:
-        """Return (ReportType, text) of the system's entries of one poll."""
-        entries = [entry for entry in await self.poll() if entry["Event"] == 5]
-        return [(entry["MsgBody"]["ReportType"], entry["MsgBody"].get("UserDefinedField", "")) for entry in entries]
-
-    async def listen(self) -> list[dict[str, Any]]:
-        """Return the messages to this user of one poll."""
-        answer = await self.post("v4/openim/longpolling", Timeout=60, Cookie={"NotifySeq": 0})
-        if answer["ErrorCode"] == 60008:
-            return []
-        return [message for event in answer["EventArray"] for message in event["C2cMsgArray"]]
+async def notices(phone: Phone) -> list[tuple[int, str]]:
+    """Return (ReportType, text) of what the system says to the group in one poll of `phone`."""
+    entries = [entry["MsgBody"] for entry in await phone.poll() if entry["Event"] == 5]
+    return [(body["ReportType"], body.get("UserDefinedField", "")) for body in entries]

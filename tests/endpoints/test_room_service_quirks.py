@@ -12,7 +12,8 @@ import pytest
 
 from gateway.endpoints.room_service.notices import CHANGED
 from gateway.rooms.room import StreamKind
-from tests.endpoints.room_service_world import KINDS, ImUser, ServiceWorld, User
+from tests.endpoints.im.phone import Phone
+from tests.endpoints.room_service_world import KINDS, ServiceWorld, User, notices
 from tests.endpoints.test_room_api import _play
 from tests.endpoints.world import APP
 
@@ -86,34 +87,34 @@ async def test_get_pushers_says_what_clients_overwrite_their_own_with_the_creato
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_room_that_nobody_made_comes_with_its_group(kind: str) -> None:
     async with ServiceWorld(im=True) as world:
-        alice, phone = await world.user("alice"), await ImUser(world, "alice").login()
+        alice, phone = await world.user("alice"), await Phone(world, "alice").login()
         url = (await alice(f"{kind}/get_push_url", roomID="theirs", userID="alice"))["pushURL"]
         body = {"userName": "A", "userAvatar": "123", "pushURL": url, "roomInfo": "n"}
         assert (await alice(f"{kind}/add_pusher", roomID="theirs", userID="alice", **body))["roomID"] == "theirs"
         await phone.join("theirs")
         await (await world.user("bob")).push_in(kind, "theirs")
-        assert (255, CHANGED) in await phone.notices()
+        assert (255, CHANGED) in await notices(phone)
 
 
 @pytest.mark.quirk(23)
 async def test_the_host_quits_its_group_first_and_the_others_hear_of_the_end() -> None:
     async with ServiceWorld(im=True) as world:
         host, viewer = await world.user("host"), await world.user("viewer")
-        host_im, viewer_im = await ImUser(world, "host").login(), await ImUser(world, "viewer").login()
+        host_im, viewer_im = await Phone(world, "host").login(), await Phone(world, "viewer").login()
         room = (await host(f"{LIVE}/create_room", userID="host", roomInfo="x"))["roomID"]
         await host_im.join(room)
         await host.push_in(LIVE, room)
         await viewer_im.join(room)
         await viewer(f"{LIVE}/add_audience", roomID=room, userID="viewer", userInfo="{}")
-        pending = asyncio.create_task(viewer_im.notices())
+        pending = asyncio.create_task(notices(viewer_im))
         quitted, destroyed = await asyncio.gather(
-            host_im.group("quit_group", room), host(f"{LIVE}/destroy_room", roomID=room, userID="host")
+            host_im.quit(room), host(f"{LIVE}/destroy_room", roomID=room, userID="host")
         )
         assert quitted["ActionStatus"] == "OK" and destroyed["code"] == 0
-        assert (5, "") in [*await pending, *await viewer_im.notices()]
+        assert (5, "") in [*await pending, *await notices(viewer_im)]
         assert (await viewer(f"{LIVE}/get_pushers", roomID=room))["code"] == 1
         # the viewer leaves in this order, all of it too late
-        assert (await viewer_im.group("quit_group", room))["ActionStatus"] == "OK"
+        assert (await viewer_im.quit(room))["ActionStatus"] == "OK"
         assert (await viewer(f"{LIVE}/delete_pusher", roomID=room, userID="viewer"))["code"] == 5
         assert (await viewer(f"{LIVE}/delete_audience", roomID=room, userID="viewer"))["code"] == 3
 
@@ -182,7 +183,7 @@ async def test_a_viewer_says_too_much_when_it_goes_and_no_room_after_it_was_link
     async with ServiceWorld(im=True) as world:
         host, viewer = await world.user("host"), await world.user("viewer")
         await host.push_in(LIVE, "r")
-        phone = await (await ImUser(world, "viewer").login()).join("r")
+        phone = await (await Phone(world, "viewer").login()).join("r")
         await viewer(f"{LIVE}/add_audience", roomID="r", userID="viewer", userInfo='{"userName":"V"}')
         await viewer.push_in(LIVE, "r")
         assert (await viewer(f"{LIVE}/delete_pusher", roomID="r", userID="viewer"))["code"] == 0
@@ -192,7 +193,7 @@ async def test_a_viewer_says_too_much_when_it_goes_and_no_room_after_it_was_link
         assert (await viewer(f"{LIVE}/delete_pusher", roomID="r", userID="viewer"))["code"] == 5
         assert not [record for record in caplog.records if record.name.startswith("gateway")]  # nothing to be logged
         assert (await host(f"{LIVE}/get_audiences", roomID="r"))["audienceCount"] == 1
-        await phone.group("quit_group", "r")
+        await phone.quit("r")
         assert (await host(f"{LIVE}/get_audiences", roomID="r"))["audienceCount"] == 0
         assert await host.pushers(LIVE, "r") == ["host"]
 
@@ -228,12 +229,12 @@ async def test_a_login_again_carries_the_old_token() -> None:
 async def test_leaving_a_room_and_quitting_its_group_may_come_in_any_order() -> None:
     async with ServiceWorld(im=True) as world:
         for number in range(4):
-            alice, phone = await world.user("alice"), await ImUser(world, "alice").login()
+            alice, phone = await world.user("alice"), await Phone(world, "alice").login()
             await alice.push_in("double_room", "r")  # who is alone there: leaving dissolves the group
             await phone.join("r")
             left, quitted = (
                 alice("double_room/delete_pusher", roomID="r", userID="alice"),
-                phone.group("quit_group", "r"),
+                phone.quit("r"),
             )
             answers = await asyncio.gather(*((left, quitted) if number % 2 else (quitted, left)))
             assert sorted(str(answer.get("code", answer.get("ActionStatus"))) for answer in answers) == ["0", "OK"]
@@ -243,7 +244,7 @@ async def test_leaving_a_room_and_quitting_its_group_may_come_in_any_order() -> 
 @pytest.mark.quirk(32)
 async def test_the_list_is_asked_for_while_the_group_is_joined() -> None:
     async with ServiceWorld(im=True) as world:
-        alice, phone = await world.user("alice"), await ImUser(world, "alice").login()
+        alice, phone = await world.user("alice"), await Phone(world, "alice").login()
         await alice.push_in("multi_room", "r")
         shown, _ = await asyncio.gather(alice("multi_room/get_pushers", roomID="r"), phone.join("r"))
         assert shown["code"] == 0 and shown["pushers"][0]["userID"] == "alice"
@@ -265,14 +266,14 @@ async def test_a_request_for_link_mic_names_its_sender_by_its_id() -> None:
     async with ServiceWorld(im=True) as world:
         host, viewer = await world.user("host"), await world.user("viewer")
         await host.push_in(LIVE, "r")
-        host_im = await (await ImUser(world, "host").login()).join("r")
-        viewer_im = await (await ImUser(world, "viewer").login()).join("r")
+        host_im = await (await Phone(world, "host").login()).join("r")
+        viewer_im = await (await Phone(world, "viewer").login()).join("r")
         asked = {"type": "request", "roomID": "r", "userID": "viewer", "userName": "}} V", "userAvatar": "123"}
         text = json.dumps({"cmd": "linkmic", "data": asked})
         body = [{"MsgType": "TIMCustomElem", "MsgContent": {"Data": text, "Desc": "", "Ext": ""}}]
-        sent = {"From_Account": "viewer", "To_Account": "host", "MsgTimeStamp": 1, "MsgSeq": 7, "MsgRandom": 8}
-        assert (await viewer_im.post("v4/openim/sendmsg", **sent, MsgBody=body))["ActionStatus"] == "OK"
-        (message,) = await host_im.listen()
+        assert (await viewer_im.write("host", 8, body))["ActionStatus"] == "OK"
+        (event,) = await host_im.listen()
+        (message,) = event["C2cMsgArray"]
         assert message["From_Account"] == "viewer" and message["MsgBody"] == body
         assert await viewer.pushers(LIVE, "r") == ["host"]  # asking alone changes nothing
 
@@ -280,7 +281,7 @@ async def test_a_request_for_link_mic_names_its_sender_by_its_id() -> None:
 @pytest.mark.quirk(1)
 async def test_groups_of_rooms_carry_nothing_that_stops_a_poll() -> None:
     async with ServiceWorld(im=True) as world:
-        alice, phone = await world.user("alice"), await ImUser(world, "alice").login()
+        alice, phone = await world.user("alice"), await Phone(world, "alice").login()
         await alice.push_in("multi_room", "r")
         await phone.join("r")
         page = await world.enter("page", "r", nick="A }} Page")  # a browser writes as it likes
@@ -291,6 +292,7 @@ async def test_groups_of_rooms_carry_nothing_that_stops_a_poll() -> None:
         for entry in await phone.poll():
             if entry["Event"] == 5:
                 json.loads(entry["MsgBody"]["UserDefinedField"])
+            if entry["Event"] != 3:
                 continue
             assert entry["GroupInfo"]["From_AccountNick"] == "page"  # taken for the sender's id
             joined = "".join(
