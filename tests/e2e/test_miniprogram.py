@@ -98,6 +98,7 @@ async def phones(gateway: Gateway, folder: Path, files: Callable[..., Path]) -> 
     }
     given = {
         "server": gateway.http,
+        "adminToken": (gateway.data / "keys" / "admin_token").read_text().strip(),
         "sdkAppID": (await gateway.call("get_login_info", userID="alice_phone"))["sdkAppID"],
         "folder": str(folder),
         "files": {user: str(file) for user, file in cameras.items()},

@@ -41,6 +41,15 @@ const JOIN_MS = 2000;
  * }} Handlers `messages` gets the group's, oldest first; `joined`: in the group again after a break; `parted`: refused then
  */
 
+/** The entry of a tip, as the IM's own poll has it. @param {Frame} frame @returns {Entry} */
+const tipEntry = ({ groupID, time, detail }) => ({
+  Event: msg.EVENT.TIP,
+  From_Account: '@TIM#SYSTEM',
+  ToGroupId: groupID,
+  MsgTimeStamp: Math.floor((Number(time) || 0) / 1000),
+  MsgBody: detail && typeof detail === 'object' ? detail : {},
+});
+
 class Im {
   /**
    * @param {string} server origin of the gateway, http(s)://name[:port]
@@ -234,6 +243,10 @@ class Im {
         break;
       case 'event':
         this._on.event(String(frame.tag), frame.code, frame.detail);
+        break;
+      case 'tip':
+        // Who came, who went: said once, to those who are there, and counted nowhere.
+        this._on.messages([tipEntry(frame)]);
         break;
       case 'kicked':
         this._giveUp(LOST);

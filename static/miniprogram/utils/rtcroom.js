@@ -130,6 +130,12 @@ function getPushers(options) {
   });
 }
 
+/** The room, its pushers without us. */
+function getRoomInfo() {
+  const { room, account } = client;
+  return Object.assign({}, room, { pushers: room.pushers.filter(({ userID }) => userID !== account.userID) });
+}
+
 module.exports = {
   login: (/** @type {Options} */ options) => client.login(options),
   logout: () => client.logout(),
@@ -142,5 +148,5 @@ module.exports = {
   sendRoomTextMsg: (/** @type {Options} */ options) => client.sendRoomTextMsg(options),
   setListener,
   getAccountInfo: () => client.account,
-  getRoomInfo: () => client.room,
+  getRoomInfo,
 };

@@ -237,7 +237,7 @@ test('-2302 is normal: mode live with a small cache if nothing is seen for 5 s',
   expect(made.errors()).toEqual([]);
 });
 
-test('pause, resume, camera, and a start before the page is ready', async () => {
+test('pause, resume, camera', async () => {
   await enter({}, 'host');
   calls.length = 0;
   made.room.pause();
@@ -248,6 +248,28 @@ test('pause, resume, camera, and a start before the page is ready', async () => 
   expect(calls.map(([who, what]) => `${who} ${what}`)).toEqual([
     'pusher pause', 'player-host pause', 'pusher resume', 'player-host resume', 'pusher switchCamera', 'pusher stop', 'pusher start',
   ]); // prettier-ignore
+});
+
+test('started before the page is ready: the tags begin when they are drawn', async () => {
+  world.others = ['host'];
+  await world.login(phone.rtcroom);
+  made = phone.put({ roomID: 'r1', template: '1v1' }, false);
+  made.room.start();
+  await world.tick();
+  expect(calls).toEqual([]);
+  made.draw();
+  await world.tick();
+  expect(calls).toContainEqual(['pusher', 'start', PUSH]);
+  expect(made.get('#player-host').data.src).toContain('8888_host');
+});
+
+test('stopped before the page is ready', async () => {
+  await world.login(phone.rtcroom);
+  made = phone.put({ roomID: 'r1' }, false);
+  made.room.start();
+  await world.tick();
+  await world.receive({ cmd: 'kicked', reason: 'replaced' });
+  expect(made.errors()).toEqual([-10]);
 });
 
 test('a page that goes leaves the room', async () => {

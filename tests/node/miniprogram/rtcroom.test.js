@@ -141,6 +141,7 @@ describe('a stay', () => {
     expect(world.socket.last('join')).toMatchObject({ groupID: 'r1' });
     expect(heard.joined).toEqual([['host', 'bob']]);
     expect(rtcroom.getRoomInfo()).toMatchObject({ roomID: 'r1', roomInfo: 'Lesson', roomCreator: 'host', isDestory: false });
+    expect(rtcroom.getRoomInfo().pushers.map(({ userID }) => userID)).toEqual(['host', 'bob']);
     const left = answers(rtcroom.exitRoom);
     await world.tick();
     expect(left.good).toEqual([{}]);
@@ -397,8 +398,12 @@ describe('messages', () => {
 
   test('a tip has neither sender nor time', async () => {
     await enter('host');
-    await world.say('@TIM#SYSTEM', [], 1, { Event: 4, MsgBody: { OpType: 1, List_Account: ['bob'] } });
-    expect(heard.texts).toEqual([{ roomID: 'r1', userID: '', nickName: '', headPic: '', textMsg: 'bob进入房间', time: '' }]);
+    await world.receive({ cmd: 'tip', groupID: 'r1', time: 1, detail: { OpType: 1, List_Account: ['bob'], Operator_Account: 'bob' } });
+    await world.receive({ cmd: 'tip', groupID: 'r1', time: 1, detail: { OpType: 2, Operator_Account: 'bob' } });
+    await world.receive({ cmd: 'tip', groupID: 'r1', time: 1, detail: { OpType: 6 } });
+    await world.receive({ cmd: 'tip' });
+    const tip = { roomID: 'r1', userID: '', nickName: '', headPic: '', time: '' };
+    expect(heard.texts).toEqual([{ ...tip, textMsg: 'bob进入房间' }, { ...tip, textMsg: 'bob离开房间' }]);
   });
 
   test('one that is refused fails by name', async () => {

@@ -7,12 +7,17 @@ const ROOT = path.resolve(__dirname, '../../../static/miniprogram');
 
 /** A component on a page. */
 class Phone {
-  constructor(id, properties) {
+  constructor(id, properties, drawn = true) {
     this.events = [];
     this.rendered = simulate.render(id, properties);
     for (const name of ['RoomEvent', 'onRoomEvent', 'IMEvent']) {
       this.rendered.addEventListener(name, (event) => this.events.push([name, event.detail]));
     }
+    if (drawn) this.draw();
+  }
+
+  /** The page is ready. */
+  draw() {
     this.rendered.attach(document.body);
   }
 
@@ -78,7 +83,7 @@ function stage(made, name = 'webrtc-room') {
   const usingComponents = tags.load(made);
   const file = path.join(ROOT, `components/${name}/${name}`);
   const id = simulate.load(file, name, { rootPath: ROOT, usingComponents });
-  return (properties) => new Phone(id, properties);
+  return (properties, drawn) => new Phone(id, properties, drawn);
 }
 
 /**

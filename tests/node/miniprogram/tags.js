@@ -51,6 +51,15 @@ function ffmpeg({ files, folder, retryMs = 500 }) {
   return { push, play, running };
 }
 
+/** What `make` makes of a tag of the component, null if it is not drawn. */
+function found(component, id, make) {
+  try {
+    return make(component.selectComponent(`#${id}`));
+  } catch (error) {
+    return null; // the simulator throws where there is none
+  }
+}
+
 /** Register the two tags; `made` gives a context for each. Returns what goes into `usingComponents`. */
 function load(made) {
   const contextOf = (tag, kind) => (tag.context_ = tag.context_ || made[kind](tag));
@@ -67,14 +76,8 @@ function load(made) {
     });
   const usingComponents = { 'live-pusher': tag(PUSHER, 'push'), 'live-player': tag(PLAYER, 'play') };
   Object.assign(wx, {
-    createLivePusherContext(id, component) {
-      const pusher = component.selectComponent(`#${id}`);
-      return pusher ? contextOf(pusher, 'push') : null;
-    },
-    createLivePlayerContext(id, component) {
-      const player = component.selectComponent(`#${id}`);
-      return player ? contextOf(player, 'play') : null;
-    },
+    createLivePusherContext: (id, component) => found(component, id, (tag) => contextOf(tag, 'push')),
+    createLivePlayerContext: (id, component) => found(component, id, (tag) => contextOf(tag, 'play')),
   });
   return usingComponents;
 }

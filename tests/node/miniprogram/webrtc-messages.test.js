@@ -55,6 +55,14 @@ describe('messages', () => {
     expect(shown.map((message) => [message.getSeq(), message.getSubType()])).toEqual([[2, 2], [3, 0]]);
   });
 
+  test('a tip is a message of subtype 2', async () => {
+    const made = await scene.enter({});
+    const detail = { OpType: 1, Operator_Account: 'bob', List_Account: ['bob'] };
+    scene.world.socket.receive({ cmd: 'tip', groupID: '1001', time: 1546300800123, detail });
+    const [message] = made.im('big_group_msg_notify')[0].detail;
+    expect([message.getSubType(), message.getTime(), message.getElems()[0].getContent().getOpUserId()]).toEqual([2, 1546300800, 'bob']);
+  });
+
   test('C2C comes as msg_notify', async () => {
     const made = await scene.enter({});
     scene.world.socket.receive({ cmd: 'c2c', messages: [entry(1, 'bob', 'psst', { To_Account: 'phone' })] });

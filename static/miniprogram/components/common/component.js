@@ -30,12 +30,16 @@ function origin(address) {
 /** The gateway that a component's page has named, or the sample's. @param {string} [address] */
 const serverOf = (address) => origin(address || config.server);
 
+const idle = () => {};
+/** Of a tag that is not drawn yet, or no more: it starts when it is drawn. @type {any} */
+const NO_TAG = { start: idle, stop: idle, play: idle, pause: idle, resume: idle, switchCamera: idle };
+
 /** @param {any} component @returns {Screen} */
 const screenOf = (component) => ({
   show: (scene, done) => component.setData(scene, done),
   // Older base libraries take an id and the component; newer ones look for the page's one pusher.
-  pusher: () => /** @type {any} */ (wx).createLivePusherContext('rtcpusher', component),
-  player: (id) => wx.createLivePlayerContext(id, component),
+  pusher: () => /** @type {any} */ (wx).createLivePusherContext('rtcpusher', component) || NO_TAG,
+  player: (id) => wx.createLivePlayerContext(id, component) || NO_TAG,
 });
 
 /** @template {Room} R @param {(component: any, screen: Screen) => R} make */
