@@ -24,6 +24,8 @@ _BOARD_HEAD: Final = {
 """Goes before a whiteboard's data that cannot be parsed: live rooms' code then finds the board behind it."""
 _ESCAPES: Final = str.maketrans({"<": "&lt;", ">": "&gt;", '"': "&quot;"})
 """What the library does to texts when it reads them."""
+_JSON_ESCAPES: Final = str.maketrans({letter: f"\\u{ord(letter):04x}" for letter in "{}<>&"})
+_SAID: Final = frozenset({"TIMTextElem", "TIMFaceElem"})
 _PLAIN: Final = str.maketrans({"}": ")", "{": "(", "<": "(", ">": ")", "&": "+"})
 
 Elements = list[dict[str, Any]]
@@ -43,6 +45,9 @@ def for_room_service(message: Message, kind: str) -> Message | None:
         return message if _is_readable(elements) else _with(message, [_BOARD_HEAD, *elements])
     if _has_two_parts(elements):
         return message
+    mended = _mended(elements)
+    if mended is not None:
+        return _with(message, mended)
     text = _text_of(elements)
     if text is None:
         return None
@@ -72,10 +77,38 @@ def _is_board(element: dict[str, Any]) -> bool:
 def _has_two_parts(elements: Elements) -> bool:
     if elements[0]["MsgType"] != "TIMCustomElem":
         return False
-    if any(element["MsgType"] not in ("TIMTextElem", "TIMFaceElem") for element in elements[1:]):
+    if any(element["MsgType"] not in _SAID for element in elements[1:]):
         return False
     data: str = elements[0]["MsgContent"]["Data"]
     return data.find("}}") == len(data) - 2 and _is_readable(elements)
+
+
+def _mended(elements: Elements) -> Elements | None:
+    """Return two parts whose command no code reads wrong, None if they are no two parts.
+
+    The code of rooms puts the name of its user between quotes as it is: `}}` or `<br/>` in it are written as escapes.
+    """
+    head = elements[0]
+    if (
+        head["MsgType"] != "TIMCustomElem"
+        or {element["MsgType"] for element in elements[1:]} - _SAID
+        or not elements[1:]
+    ):
+        return None
+    value = _json(head["MsgContent"]["Data"])
+    data = value.get("data") if isinstance(value, dict) else None
+    if not isinstance(value, dict) or set(value) != {"cmd", "data"} or not isinstance(data, dict):
+        return None
+    if not isinstance(value["cmd"], str) or not all(isinstance(one, str | int | None) for one in data.values()):
+        return None
+    fields = ",".join(f"{_escaped(name)}:{_escaped(one)}" for name, one in data.items())
+    told = {**head["MsgContent"], "Data": f'{{"cmd":{_escaped(value["cmd"])},"data":{{{fields}}}}}'}
+    return [{**head, "MsgContent": told}, *elements[1:]]
+
+
+def _escaped(value: str | int | None) -> str:
+    """Return the value as JSON without a brace, or anything that is read as HTML."""
+    return json.dumps(value, ensure_ascii=False).translate(_JSON_ESCAPES)
 
 
 def _is_readable(elements: Elements) -> bool:

@@ -223,7 +223,7 @@ async def test_groups_of_room_service_carry_the_form_of_two_elements_only(kind: 
             [custom("from the page", "TEXT", '{"nickName":"Al"}')],
             [custom("not JSON")],
             [custom('{"cmd":"CustomTextMsg","data":null}}'), text("x")],
-            [custom('{"cmd":"CustomTextMsg","data":{"nickName":"a<br/>b","headPic":""}}'), text("x")],
+            [custom('{"cmd":"CustomTextMsg","data":{"nickName":"a<br/>b","headPic":["x"]}}'), text("x")],
             [custom('{"a":{"b":NaN}}'), text("x")],
             [text(HEAD), text("x")],
             [custom(HEAD), ALL_KINDS[3]],
@@ -238,6 +238,21 @@ async def test_groups_of_room_service_carry_the_form_of_two_elements_only(kind: 
             data = first["MsgContent"]["Data"]
             assert json.loads(data)["data"]["nickName"] == "alice" and data.find("}}") == len(data) - 2
             assert second["MsgContent"]["Text"] == said
+
+
+@pytest.mark.quirk(1)
+@pytest.mark.parametrize("name", ["a }} b", "}}", "{{}}", "a<br/>b", "&nbsp;", "<b>"])
+async def test_any_name_is_told_so_that_the_code_of_rooms_reads_it(name: str) -> None:
+    data = {"nickName": name, "headPic": "http://a/?b=1&c=}}"}
+    said = [custom(json.dumps({"cmd": "CustomTextMsg", "data": data})), text("hello }} there")]
+    async with node() as world:
+        alice, bobby = await room_of(world, "multi_room")
+        await alice.say(said)
+        ((head, words),) = (entry["MsgBody"] for entry in await bobby.poll() if entry["Event"] == 3)
+        joined = (head["MsgContent"]["Data"] + words["MsgContent"]["Text"]).replace("<br/>", "\n")
+        first, *rest = joined.split("}}")
+        assert json.loads(first + "}}") == {"cmd": "CustomTextMsg", "data": data}
+        assert "}}".join(rest) == "hello }} there"
 
 
 @pytest.mark.quirk(1)

@@ -8,6 +8,9 @@ const PUSH_BEGIN = 1002;
 const PLAYING = 2004;
 const RECORDED_S = 2.5;
 
+/** Names that people gave themselves, as awkward as they were. */
+const nameOf = (user) => `${user} <b>}} & {co}`;
+
 class Phone {
   /** `given` is what the test is told: {server, im, folder, files, users: {NAME: {userSig, sdkAppID}}}. */
   constructor(given, user, kind, library) {
@@ -35,7 +38,7 @@ class Phone {
     const query = { userID: this.user, userIDPrefix: 'weixin', code: '071x' };
     const info = own || (await this.get('utils/get_login_info', query));
     const { userSig, sdkAppID, accType = '0' } = info;
-    const account = { userID: this.user, userName: `${this.user}'s phone`, userSig, sdkAppID, accType };
+    const account = { userID: this.user, userName: nameOf(this.user), userSig, sdkAppID, accType };
     const serverDomain = `${this.given.server}/weapp/${this.kind}/`;
     await new Promise((success, fail) => {
       this.room.login({ data: { ...account, serverDomain }, success, fail });
@@ -358,4 +361,4 @@ async function until(check, what, timeout = 30000) {
   }
 }
 
-module.exports = { LivePhone, RtcPhone, WebrtcPhone, sleep, until };
+module.exports = { LivePhone, RtcPhone, WebrtcPhone, nameOf, sleep, until };

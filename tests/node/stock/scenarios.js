@@ -4,7 +4,7 @@
  * that the phones noticed.
  */
 const assert = require('node:assert');
-const { sleep, until } = require('./phones.js');
+const { nameOf, sleep, until } = require('./phones.js');
 
 const WORDS = 'from the browser';
 const AWKWARD = 'hello [微笑] <b>"5 > 3"</b> a }} b';
@@ -140,7 +140,7 @@ async function liveRoom(phones) {
   assert.strictEqual(refused, -999);
   assert.strictEqual(await guest.link(300), -999); // nobody answers in time
   const { userID, userName } = await host.asks();
-  assert.deepStrictEqual([userID, userName], ['guest', "guest's phone"]);
+  assert.deepStrictEqual([userID, userName], ['guest', nameOf('guest')]);
   const [granted] = await Promise.all([guest.link(ASK_MS), host.answers(true)]);
   assert.strictEqual(granted, 0);
   await hear([guest], 'LinkOn');
