@@ -40,6 +40,17 @@ def call(server: Served, name: str, **body: object) -> dict[str, Any]:
     return value
 
 
+def end(*servers: Served | None) -> None:
+    """Leave nothing of them, however they came to their end."""
+    for server in servers:
+        if server is not None:
+            if server.process.poll() is None:
+                server.process.kill()
+                server.process.wait()
+            if server.process.stdout is not None:
+                server.process.stdout.close()
+
+
 async def enter(http: aiohttp.ClientSession, server: Served, user: str, **fields: Any) -> Client:
     login = await asyncio.to_thread(call, server, "get_login_info", userID=user)
     room = await asyncio.to_thread(call, server, "enter_room", userID=user, roomID="1001")
@@ -87,10 +98,4 @@ async def test_messages_over_an_end_of_the_server(tmp_path: Path, number: int) -
             await alice.close()
         assert "né" not in server.errors.read_text() and "late word" not in server.errors.read_text()
     finally:
-        for one in (server, again):
-            if one is not None:
-                if one.process.poll() is None:
-                    one.process.kill()
-                    one.process.wait()
-                if one.process.stdout is not None:
-                    one.process.stdout.close()
+        end(server, again)

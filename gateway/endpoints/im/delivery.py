@@ -168,7 +168,9 @@ class Delivery:
         ]
         events = sorted(directs + notices)
         if events:
-            session.given = max(session.given, events[-1][0])
+            newest = events[-1][0]
+            session.repeats = session.repeats + 1 if newest <= session.given else 0
+            session.given = max(session.given, newest)
         return [event for _, event in events]
 
     def _can_read(self, session: Session, direct: chat.Direct) -> bool:

@@ -38,6 +38,7 @@ class GroupKey:
         "ended",
         "given",
         "group",
+        "repeats",
         "seen_at",
         "since",
         "stale",
@@ -55,6 +56,8 @@ class GroupKey:
         """Nothing new comes, but what waits is still to be fetched."""
         self.stale = False
         """From an earlier run of the server, and not used since: what was missed is to be looked up."""
+        self.repeats = 0
+        """Polls in a row that were given nothing but what had been given before."""
         self.waiters = Waiters()
         self.given = self._last = since << SHIFT
         self._entries: collections.deque[tuple[int, bytes, int]] = collections.deque(maxlen=QUEUE)
@@ -69,8 +72,8 @@ class GroupKey:
         self._entries.append((self._last, entry, seq))
 
     def acknowledge(self, start: int) -> None:
-        """The client has all entries before `start`."""
-        while self._entries and self._entries[0][0] < start:
+        """The client has all entries before `start` that it was given."""
+        while self._entries and self._entries[0][0] < min(start, self.given + 1):
             self._entries.popleft()
 
     def give(self, *, again: bool) -> tuple[list[bytes], int]:
@@ -78,6 +81,7 @@ class GroupKey:
         after = 0 if again else self.given
         found = [entry for entry in self._entries if entry[0] > after][:BATCH]
         if found:
+            self.repeats = self.repeats + 1 if found[-1][0] <= self.given else 0
             self.given = found[-1][0]
         return [entry for _, entry, _ in found], self.given + 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +22,8 @@ Body = Mapping[str, Any]
 
 MAX_HELD: Final = 40000
 """Held polls of all users: beyond, they are held shortly."""
+MAX_REPEATS: Final = 3
+"""Answers in a row without anything new: a client that does not say what it has must not spin."""
 EARLY: Final = 5 / 6
 """A poll is held for this part of what its client asks for."""
 
@@ -69,6 +72,8 @@ async def personal_poll(im: Im, request: web.Request, who: Who, body: Body) -> w
             events = im.delivery.personal_events(session, session.given, BATCH)
         else:
             session.waiters.wake()  # another poll may be there
+    elif session.repeats > MAX_REPEATS:
+        await asyncio.sleep(im.times.error_s)
     if session.ended:
         if session.ended == KICKED:
             return answers.failure(answers.KICKED, "logged in elsewhere")
@@ -110,6 +115,8 @@ async def group_poll(im: Im, request: web.Request, body: Body) -> web.Response:
             entries, next_seq = key.give(again=False)
         else:
             key.waiters.wake()
+    elif key.repeats > MAX_REPEATS:
+        await asyncio.sleep(im.times.error_s)
     if not entries:
         return _quiet(im, name, next_seq)
     return answers.answer_list(_head(im, name, next_seq), "RspMsgList", entries)

@@ -108,11 +108,11 @@ class Im:
         if request.method == "OPTIONS":
             return web.Response(status=204, headers=answers.HEADERS)
         service, command = request.match_info["service"], request.match_info["command"]
+        if command == "jsonvideoapp":
+            return await video_app.answer(self, request)
         try:
             body = await answers.read_json(request)
             self._sweep()
-            if command == "jsonvideoapp":
-                return video_app.answer(self, request, body)
             if command == "get_msg":
                 return await polls.group_poll(self, request, body)
             who = self._who(request, service, command)

@@ -41,6 +41,8 @@ class Session:
         """What the system tells this user: (number, entry)."""
         self.given = 0
         """The newest number that a poll has been given."""
+        self.repeats = 0
+        """Polls in a row that were given nothing but what had been given before."""
         self.group: RoomKey | None = None
         self.keys: list[GroupKey] = []
         """The keys of its group that are known, the newest last; one of them hears."""

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from gateway.endpoints.im.server import Im
 
 
-def answer(im: Im, request: web.Request, body: Mapping[str, Any]) -> web.Response:
+async def answer(im: Im, request: web.Request) -> web.Response:
     """`ReqHead.GroupId` is the room, `ReqBody.PrivMapEncrypt` its ticket; user and userSig are in the query."""
     head: dict[str, object] = {"ErrorCode": 0, "ErrorInfo": ""}
     granted: dict[str, object] = {}
     try:
-        granted = _check(im, request.query, body)
+        granted = _check(im, request.query, await answers.read_json(request))
     except GatewayError as error:
         head = {"ErrorCode": answers.error_number(error), "ErrorInfo": error.message}
     return answers.plain({"RspHead": head, "RspBody": granted})

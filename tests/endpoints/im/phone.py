@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
+
+import aiohttp
 
 from gateway.base.config import MessagesConfig
 from gateway.endpoints.im import Im, ImTimes
@@ -21,11 +23,21 @@ T = TypeVar("T")
 POLL = "v1/group_open_long_polling_http_noauth_svc/get_msg"
 
 
+class Server(Protocol):
+    """What a phone needs of the server that it talks to."""
+
+    client: aiohttp.ClientSession
+    sdk_app_id: int
+
+    def sig(self, user: str) -> str: ...
+
+
 class Phone:
     """One page with the library in it: it takes Key, NextSeq and NoticeSeq from each answer to the next poll."""
 
-    def __init__(self, world: World, user: str, *, sig: str = "") -> None:
+    def __init__(self, world: World | Server, user: str, *, sig: str = "") -> None:
         self.world, self.user = world, user
+        self.app = APP.sdk_app_id if isinstance(world, World) else world.sdk_app_id
         self.identity = f"identifier={user}&usersig={sig or world.sig(user)}"
         self.key = ""
         self.start = 0
@@ -36,7 +48,7 @@ class Phone:
         """Send a request. The web page's library calls its JSON a form."""
         who = self.identity if identity is None else identity
         url = (
-            f"/{path}?websdkappid=537048168&v=1.7.0&{who}&contenttype=json&sdkappid={APP.sdk_app_id}"
+            f"/{path}?websdkappid=537048168&v=1.7.0&{who}&contenttype=json&sdkappid={self.app}"
             "&accounttype=0&apn=1&reqtime=1546300800&reqSeq=7"
         )
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
