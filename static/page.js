@@ -5,10 +5,13 @@
  *
  * `#room=1001&user=alice` joins at once; with `userSig`, `privateMapKey` and `sdkAppId` by these tickets, else as a
  * guest. `role=audience` only watches, `nick` is the name that others read, `text` makes the room a text room even if
- * it looks like a number. Without `user`: the lobby.
+ * it looks like a number. Without `user`: the lobby. `kind` (with `create`, `info`) means a room of RoomService; `title`,
+ * `logo` and `hide` (panels: people, chat, share) change the looks. `/exe` comes by parameters of its own (exe/exe.js).
  */
 
 import TRTC from './sdk/trtc.js';
+import { Exe } from './exe/exe.js';
+import { People } from './exe/people.js';
 import { guestTickets, openRoom, userIdOf } from './guest.js';
 import { Controls } from './page/call.js';
 import { Chat } from './page/chat.js';
@@ -36,6 +39,7 @@ const trtc = TRTC.create();
 Object.assign(window, { trtc, TRTC });
 
 const RETRY_MS = 5000;
+const address = Exe.here() ? Exe.takeAddress() : { query: '', fragment: '' };
 
 /** Where this page is or was last: the fragment, tickets included, kept in memory only. */
 let place = new URLSearchParams();
@@ -54,7 +58,20 @@ const devices = new OwnDevices(trtc, {
   },
 });
 const tiles = new Tiles(trtc, (error) => alert(wordsOf(error)));
-const chat = new Chat(trtc, () => document.body.classList.toggle('chatting', chat.open));
+const chat = new Chat(trtc, () => {
+  document.body.classList.toggle('chatting', chat.open);
+  if (chat.open) people.toggle(false);
+});
+const people = new People(trtc, {
+  me: () => me,
+  linked: async (on) => {
+    me = me && { ...me, role: on ? 'anchor' : 'audience' };
+    if (!on) await devices.close();
+    draw();
+    if (on) await startDevices();
+  },
+  opened: () => chat.toggle(false),
+});
 const links = new Links(trtc, () => ({ room: place.get('room') ?? '', text: place.has('text') }));
 const debug = new Debug(trtc);
 const quality = new Quality(trtc, tiles);
@@ -71,10 +88,24 @@ const pickers = new Pickers(find(byId('devicesDialog'), '.pickers'), devices, (k
   byId('devicesWrong').hidden = false;
 });
 
+const exe = Exe.here()
+  ? new Exe(trtc, {
+      join: (next) => {
+        place = next;
+        void join();
+      },
+      home: () => void goToLobby(),
+      leave: () => leave(),
+      record: () => recording.start(),
+      refuse: (words) => refuse(words),
+    })
+  : null;
+
 // --- in and out
 
 /** Go where the address says. */
 function route() {
+  if (exe) return void exe.route(address);
   const fragment = new URLSearchParams(location.hash.slice(1));
   if (fragment.get('room') && fragment.get('user')) {
     place = fragment;
@@ -90,11 +121,11 @@ async function goToLobby(room = place.get('room') ?? '') {
   stopRetry();
   if (trtc.getRoom()) await trtc.exitRoom().catch(() => undefined);
   setState('ready');
-  write(byId('title'), 'title');
-  document.title = say('title');
+  entitlePage('title');
   byId('call').hidden = byId('controls').hidden = true;
   clearAlerts('insecure');
-  await lobby.show({ room, name: place.get('nick') || place.get('user') || '' });
+  if (exe) exe.show();
+  else await lobby.show({ room, name: place.get('nick') || place.get('user') || '' });
 }
 
 /**
@@ -125,6 +156,14 @@ function stopRetry() {
   retry = 0;
 }
 
+/** @param {string} key @param {...string} values */
+function entitlePage(key, ...values) {
+  write(byId('title'), key, ...values);
+  document.title = say(key, ...values);
+  /** @type {HTMLImageElement} */ (find(document, '.brand')).src = place.get('logo') || 'favicon.svg';
+  document.body.dataset.hide = place.get('hide') ?? '';
+}
+
 async function join() {
   const mine = ++turn;
   stopRetry();
@@ -132,9 +171,10 @@ async function join() {
   if (trtc.getRoom()) await trtc.exitRoom().catch(() => undefined);
   const room = place.get('room') ?? '';
   const user = place.get('user') ?? '';
+  const kind = /** @type {any} */ (place.get('kind') || undefined);
   setState('connecting');
-  write(byId('title'), 'room', room);
-  document.title = say('room', room);
+  if (place.get('title')) entitlePage(place.get('title') ?? '');
+  else entitlePage('room', room);
   if (!globalThis.RTCPeerConnection || !globalThis.WebSocket) return refuse({ key: 'unsupported' });
   const role = place.get('role') === 'audience' ? 'audience' : 'anchor';
   const wasInLobby = lobby.shown;
@@ -154,7 +194,9 @@ async function join() {
     me = { userId: tickets.userId, nick, role };
     const where = number ? { roomId: Number(room) } : { strRoomId: room };
     if (role === 'audience') await devices.close();
-    await trtc.enterRoom({ ...tickets, ...where, role, nick, scene: role === 'audience' ? 'live' : 'rtc' });
+    const live = role === 'audience' || kind === 'live_room'; // many may watch: their coming and going is no news
+    const ofKind = kind && { kind, create: !!place.get('create'), roomInfo: place.get('info') ?? '' };
+    await trtc.enterRoom({ ...tickets, ...where, ...ofKind, role, nick, scene: live ? 'live' : 'rtc' });
   } catch (error) {
     if (mine === turn) notIn(error, room, user);
     return;
@@ -163,6 +205,8 @@ async function join() {
   }
   if (mine !== turn) return void trtc.exitRoom();
   lobby.hide();
+  exe?.hide();
+  if (kind && !place.get('title')) entitlePage(trtc.getRoom()?.roomInfo || say('room', room));
   byId('call').hidden = byId('controls').hidden = false;
   byId('chatOpen').hidden = !chat.works;
   chat.entered();
@@ -170,7 +214,13 @@ async function join() {
   draw();
   if (!isSecureContext && role === 'anchor') alert({ key: 'insecure' });
   if (wasInLobby) byId('microphone').focus({ preventScroll: true });
-  if (role === 'audience' || !isSecureContext) return;
+  if (role !== 'audience' && isSecureContext) await startDevices();
+  if (mine === turn) await exe?.entered();
+}
+
+/** Camera and microphone, as far as they are wanted. */
+async function startDevices() {
+  devices.screenAsCamera = (trtc.getRoom()?.kind ?? 'page').endsWith('_room');
   await busy([byId('microphone'), byId('camera')], async () => {
     await devices.showIn(tiles.ownView());
     const { wanted } = devices;
@@ -185,6 +235,7 @@ async function join() {
  * @param {string} user
  */
 function notIn(error, room, user) {
+  if (exe?.notIn(error)) return;
   const reason = reasonOf(error);
   const again = { key: 'tryAgain', act: route };
   if (reason === 'bad_name') {
@@ -238,9 +289,10 @@ async function leave() {
   await devices.close();
   over();
   clearAlerts();
-  history.pushState(null, '', `#${new URLSearchParams({ room: place.get('room') ?? '' })}`);
+  exe?.over(0, 'left');
+  if (!exe) history.pushState(null, '', `#${new URLSearchParams({ room: place.get('room') ?? '' })}`);
   await goToLobby();
-  lobby.focus();
+  if (!exe) lobby.focus();
 }
 
 /** What belongs to one stay. */
@@ -250,6 +302,7 @@ function over() {
   debug.clear();
   quality.clear();
   chat.toggle(false);
+  people.toggle(false);
   chat.clear();
   if (document.fullscreenElement) void document.exitFullscreen();
   draw();
@@ -267,6 +320,7 @@ async function ended(words, waysOut) {
   await trtc.exitRoom().catch(() => undefined);
   await devices.close();
   over();
+  exe?.over(-1, say(words.key, ...(words.values ?? [])));
   refuse(words, waysOut);
 }
 
@@ -311,6 +365,7 @@ trtc.on(EVENT.SCREEN_SHARE_STOPPED, () => devices.gone('share'));
 trtc.on(EVENT.ERROR, (error) => {
   if (error.code === TRTC.ERROR_CODE.DEVICE_ERROR) {
     const device = error.message.startsWith('camera') ? 'camera' : 'microphone';
+    if (device === 'camera' && devices.screenAsCamera && devices.on.share) return void devices.screenGone();
     devices.gone(device);
     const again = device === 'camera' ? () => devices.setCamera(true) : () => devices.setMicrophone(true);
     // The library has tried the other devices already.
@@ -355,7 +410,9 @@ function draw() {
   const room = trtc.getRoom();
   byId('dev').hidden = !room?.dev;
   for (const { userId, nick } of room?.members ?? []) names.set(userId, nick || userId);
-  tiles.draw(me, { camera: devices.on.camera, micLive: devices.micLive });
+  tiles.draw(me, { camera: devices.pictured, micLive: devices.micLive });
+  people.draw();
+  exe?.changed();
   controls.draw();
   recording.draw();
   lobby.draw();
@@ -384,6 +441,7 @@ function reword() {
   chat.reword();
   links.reword();
   lobby.reword();
+  exe?.reword();
   draw();
   document.title = byId('title').textContent ?? '';
 }

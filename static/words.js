@@ -1,6 +1,8 @@
 // @ts-check
 /** The page's words in two languages: which one is spoken, and saying something in it. */
 
+import { EXE_EN } from './exe/en.js';
+import { EXE_ZH } from './exe/zh.js';
 import { EN } from './page/en.js';
 import { ZH } from './page/zh.js';
 import { recall, remember } from './page/choices.js';
@@ -8,7 +10,7 @@ import { recall, remember } from './page/choices.js';
 /** @typedef {'en' | 'zh-CN'} Language */
 
 /** @type {Record<Language, Record<string, string>>} the same keys in both; a test compares them */
-export const WORDS = { en: EN, 'zh-CN': ZH };
+export const WORDS = { en: { ...EN, ...EXE_EN }, 'zh-CN': { ...ZH, ...EXE_ZH } };
 
 /** @type {Language} */
 let spoken = recall('language') === 'zh-CN' || recall('language') === 'en'

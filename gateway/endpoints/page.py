@@ -1,7 +1,8 @@
 """The page and the JS library: files of static/, as they are, revalidated at each load.
 
-`/` is static/index.html, `/x/y.js` and `/static/x/y.js` are static/x/y.js. Nothing outside the folder, no hidden file,
-no listing. ETag and `Cache-Control: no-cache` let a browser keep what has not changed and never keep what has.
+`/` is static/index.html, `/x/y.js` and `/static/x/y.js` are static/x/y.js; `/exe` is the same page again, in the role
+of WebEXE (static/exe/exe.js). Nothing outside the folder, no hidden file, no listing. ETag and `Cache-Control:
+no-cache` let a browser keep what has not changed and never keep what has.
 """
 
 from __future__ import annotations
@@ -55,12 +56,21 @@ class Page:
     def routes(self) -> list[web.RouteDef]:
         return [
             web.get("/", self.index),
+            web.get("/exe", self.exe),
             web.get("/static/{path:.+}", self.file),
             web.get("/{path:.+\\.[a-z0-9]{2,11}}", self.file),
         ]
 
     async def index(self, _request: web.Request) -> web.StreamResponse:
         return self._respond("index.html")
+
+    async def exe(self, _request: web.Request) -> web.StreamResponse:
+        """Return the page in the role of WebEXE; what it was opened with is read in the browser, and never here."""
+        response = self._respond("index.html")
+        response.headers["Content-Security-Policy"] = PAGE_HEADERS["Content-Security-Policy"].replace(
+            "img-src 'self'", "img-src 'self' https:"
+        )
+        return response
 
     async def file(self, request: web.Request) -> web.StreamResponse:
         return self._respond(request.match_info["path"])

@@ -14,6 +14,7 @@ import { reasonOf } from './troubles.js';
  */
 
 const PROFILE = { width: 640, height: 480, frameRate: 24, bitrate: 1000 };
+const SCREEN = { width: 1280, height: 720, frameRate: 15, bitrate: 1500 };
 /** @type {any} newer calls of the library, where it has them */
 const library = TRTC;
 
@@ -33,6 +34,10 @@ export class OwnDevices {
     microphone: recall('microphone.id') ?? '',
     speaker: recall('speaker.id') ?? '',
   };
+  /**
+   * Whether a shared screen takes the camera's place in the one stream that mini programs see, instead of being a second.
+   */
+  screenAsCamera = false;
   /** Where the camera is shown: the preview, then the own tile. @type {HTMLElement | null} */
   view = null;
   #trtc;
@@ -51,6 +56,11 @@ export class OwnDevices {
 
   get micLive() {
     return this.on.microphone && !this.muted;
+  }
+
+  /** Whether there is a picture in the camera's place. */
+  get pictured() {
+    return this.on.camera || (this.screenAsCamera && this.on.share);
   }
 
   /**
@@ -85,6 +95,7 @@ export class OwnDevices {
   /** @param {boolean} on */
   async setCamera(on) {
     if (on === this.on.camera) return;
+    if (this.screenAsCamera && this.on.share) await this.setShare(false);
     if (on) {
       await this.#start('camera', () =>
         this.#trtc.startLocalVideo({
@@ -102,12 +113,38 @@ export class OwnDevices {
   /** @param {boolean} on */
   async setShare(on) {
     if (on) {
-      await this.#start('share', () => this.#trtc.startScreenShare({ option: { systemAudio: true } }));
+      await this.#start('share', () =>
+        this.screenAsCamera ? this.#showScreen() : this.#trtc.startScreenShare({ option: { systemAudio: true } }),
+      );
     } else {
+      if (this.screenAsCamera && this.on.share) await this.#showCamera();
       this.on.share = false;
       await this.#trtc.stopScreenShare().catch(() => undefined);
     }
     this.#changed();
+  }
+
+  /** Send the screen in the camera's place. */
+  async #showScreen() {
+    await this.#trtc.startScreenShare({ publish: false, option: { profile: '720p' } });
+    const option = { videoTrack: this.#trtc.getVideoTrack({ streamType: 'sub' }) ?? undefined, profile: SCREEN };
+    if (this.on.camera) await this.#trtc.updateLocalVideo({ option });
+    else await this.#trtc.startLocalVideo({ view: this.view, option });
+  }
+
+  /** Send the camera again, or nothing if it was off. */
+  async #showCamera() {
+    const which = this.chosen.camera ? { cameraId: this.chosen.camera } : { useFrontCamera: true };
+    if (!this.on.camera) await this.#trtc.stopLocalVideo().catch(() => undefined);
+    else await this.#trtc.updateLocalVideo({ option: { ...which, profile: PROFILE } }).catch((error) => this.#failed('camera', error));
+  }
+
+  /** The screen in the camera's place has ended by the browser's own button, and the library has closed both. */
+  async screenGone() {
+    const camera = this.on.camera;
+    this.on.share = this.on.camera = false;
+    this.#changed();
+    if (camera) await this.setCamera(true);
   }
 
   /** @param {HTMLElement | null} view */
@@ -126,6 +163,7 @@ export class OwnDevices {
 
   /** The device is gone: unplugged, or taken by another program. @param {Device} device */
   gone(device) {
+    if (device === 'share' && this.screenAsCamera) return; // see screenGone
     this.on[device] = false;
     this.#changed();
   }
@@ -133,7 +171,7 @@ export class OwnDevices {
   /** Close everything, as when the call is over. What was wanted stays wanted. */
   async close() {
     this.on = { microphone: false, camera: false, share: false };
-    this.muted = false;
+    this.muted = this.screenAsCamera = false;
     await Promise.allSettled([this.#trtc.stopLocalVideo(), this.#trtc.stopLocalAudio(), this.#trtc.stopScreenShare()]);
     this.#changed();
   }

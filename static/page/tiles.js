@@ -26,6 +26,8 @@ export class Tiles {
   #shown = new Map();
   /** @type {string} key of the tile that the visitor wants large */
   #pinned = '';
+  /** The presenter of a live room, who stands large among its guests. */
+  #host = '';
   /** @type {Me | null} */
   #me = null;
 
@@ -52,14 +54,20 @@ export class Tiles {
     this.#me = me;
     const room = me && this.#trtc.getRoom();
     const wanted = new Set();
+    // Who only watches a live room, and that may be hundreds, has no tile there.
+    const live = room?.kind === 'live_room';
+    this.#host = live ? room.creator : '';
+    const seen = room?.members.filter(({ role }) => !live || role === 'anchor') ?? [];
     if (me && room) {
-      const mine = this.#tile(me.userId, 'main');
-      wanted.add(mine);
-      write(find(mine, '.name'), 'you', me.nick || me.userId);
-      this.#initial(mine, me.nick || me.userId, me.userId);
-      find(mine, '.muted').hidden = own.micLive;
-      mine.classList.toggle('pictured', own.camera);
-      for (const { userId, nick } of room.members) {
+      if (!live || me.role === 'anchor') {
+        const mine = this.#tile(me.userId, 'main');
+        wanted.add(mine);
+        write(find(mine, '.name'), 'you', me.nick || me.userId);
+        this.#initial(mine, me.nick || me.userId, me.userId);
+        find(mine, '.muted').hidden = own.micLive;
+        mine.classList.toggle('pictured', own.camera);
+      }
+      for (const { userId, nick } of seen) {
         const streams = room.streams.filter((info) => info.userId === userId);
         wanted.add(this.#drawTile(userId, nick || userId, 'main', streams.find((info) => info.stream === 'main')));
         const screen = streams.find((info) => info.stream === 'aux');
@@ -73,7 +81,7 @@ export class Tiles {
       this.#shown.delete(key);
     }
     if (!this.#shown.has(this.#pinned)) this.#pinned = '';
-    byId('alone').hidden = !room || room.members.length > 0;
+    byId('alone').hidden = !room || live || room.members.length > 0;
     this.#place();
   }
 
@@ -138,12 +146,12 @@ export class Tiles {
       whole: element.dataset.stream === 'sub',
       colour: getComputedStyle(find(element, '.initial')).backgroundColor,
     }));
-    const pinned = this.#shown.get(this.#pinned);
-    let stage = elements.indexOf(/** @type {HTMLElement} */ (pinned ?? elements.find((element) => element.dataset.stream === 'sub')));
-    if (this.#me && this.#trtc.getVideoTrack({ streamType: 'sub' })) {
+    let stage = elements.indexOf(/** @type {HTMLElement} */ (this.#staged(elements)));
+    const screen = this.#trtc.getVideoTrack({ streamType: 'sub' });
+    if (this.#me && screen && screen !== this.#trtc.getVideoTrack()) {
       const name = say('screenOf', this.#me.nick || this.#me.userId);
       parts.push({ userId: '', streamType: 'sub', name, pictured: true, whole: true, colour: '' });
-      if (!pinned) stage = parts.length - 1;
+      if (!this.#shown.has(this.#pinned)) stage = parts.length - 1;
     }
     const boxes = arrange(parts.length, width, height, stage);
     return parts.map((part, index) => ({ ...part, ...boxes[index] }));
@@ -195,6 +203,12 @@ export class Tiles {
     return element;
   }
 
+  /** The tile that stands large: the pinned one, else a screen, else the presenter. @param {HTMLElement[]} elements */
+  #staged(elements) {
+    const host = this.#shown.get(`${this.#host}/main`);
+    return this.#shown.get(this.#pinned) ?? elements.find((element) => element.dataset.stream === 'sub') ?? host;
+  }
+
   /** @param {string} key */
   #pin(key) {
     this.#pinned = this.#pinned === key ? '' : key;
@@ -204,7 +218,7 @@ export class Tiles {
   #place() {
     const elements = /** @type {HTMLElement[]} */ ([...this.#list.children]);
     const pinned = this.#shown.get(this.#pinned);
-    const stage = pinned ?? elements.find((element) => element.dataset.stream === 'sub');
+    const stage = this.#staged(elements);
     const { clientWidth, clientHeight } = this.#list;
     const boxes = arrange(elements.length, clientWidth, clientHeight, stage ? elements.indexOf(stage) : -1);
     elements.forEach((element, index) => {

@@ -159,14 +159,15 @@ async def test_both_languages_have_the_same_words(gateway: Gateway, visits: Visi
         assert sorted(re.findall(r"\{\d\}", text)) == sorted(re.findall(r"\{\d\}", chinese[key])), key
         assert text and chinese[key] and (key == "title" or chinese[key] != text), key
     sources = "".join(
-        path.read_text(encoding="utf-8") for path in [STATIC / "page.js", *(STATIC / "page").glob("*.js")]
+        path.read_text(encoding="utf-8")
+        for path in [STATIC / "page.js", *(STATIC / "page").glob("*.js"), *(STATIC / "exe").glob("*.js")]
     )
     html = (STATIC / "index.html").read_text(encoding="utf-8")
     named = set(re.findall(r'data-(?:text|label|title|placeholder)="(\w+)"', html))
     named |= set(re.findall(r"(?:key: |say\(|(?:write|entitle|alert)\([^,]+, )'(\w+)'", sources))
     assert named - english.keys() == set()
     unused = {key for key in english if key not in named and not re.search(rf"['`]{key}['`]", sources)}
-    assert {re.sub(r"(quality\d|(link|debug)_\w+)", "", key) for key in unused} - {""} == set()
+    assert {re.sub(r"(quality\d|(link|debug|kind)_\w+)", "", key) for key in unused} - {""} == set()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -43,6 +43,9 @@ async def test_the_page_has_its_type_its_policy_and_is_revalidated(static: Path)
                 assert answer.status == 200 and answer.content_type == "text/javascript"
                 assert answer.headers["Access-Control-Allow-Origin"] == "*"
                 assert "Content-Security-Policy" not in answer.headers
+        async with world.client.get("/exe?type=LiveRoom&userSig=secret") as answer:
+            assert answer.status == 200 and "<title>page" in await answer.text()
+            assert "img-src 'self' https:" in answer.headers["Content-Security-Policy"]
         async with world.client.head("/sdk/trtc.js") as answer:
             assert answer.status == 200 and await answer.read() == b"" and answer.headers["Content-Length"] == "10"
 
