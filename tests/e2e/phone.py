@@ -22,7 +22,7 @@ class Phone:
         self._query: dict[str, str] = {}
         self._identity: dict[str, str] = {}
         self._key = ""
-        self._seq = 0
+        self._seq = self._notice = 0
 
     async def __aenter__(self) -> Self:
         self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=70))
@@ -104,9 +104,11 @@ class Phone:
     async def told(self) -> dict[str, Any]:
         """Poll until a message to this user comes; return what its elements say together."""
         while True:
-            answer = await self.im("v4/openim/longpolling", Timeout=60, Cookie={"NotifySeq": 0, "NoticeSeq": 0})
+            cookie = {"NotifySeq": 0, "NoticeSeq": self._notice}
+            answer = await self.im("v4/openim/longpolling", Timeout=60, Cookie=cookie)
             for event in answer.get("EventArray", []):
                 for message in event.get("C2cMsgArray", []):
+                    self._notice = message["NoticeSeq"]
                     contents = [element["MsgContent"] for element in message["MsgBody"]]
                     said: dict[str, Any] = json.loads("".join(c.get("Data") or c.get("Text", "") for c in contents))
                     return said
