@@ -199,7 +199,7 @@ var WebRTCAPI = (() => {
 
     /**
      * Send a stream: the one given, the one captured before, or a new one. With a user (`peerAddNotify`): receive that one.
-     * @param {(Peer & {stream?: MediaStream, role?: string, screenRole?: string}) | 0 | null} [options]
+     * @param {(Peer & import('./webrtcapi/participant.js').StartOptions) | 0 | null} [options]
      * @param {Succ} [succ]
      * @param {Fail} [err]
      */
@@ -258,7 +258,7 @@ var WebRTCAPI = (() => {
       return this.#loaded?.local.status() ?? { video: false, audio: false };
     }
 
-    /** The stream that is sent, or was captured last. */
+    /** The stream that is sent. */
     getLocalMediaStream() {
       return this.#loaded?.local.stream ?? null;
     }
@@ -309,6 +309,18 @@ var WebRTCAPI = (() => {
     /** @param {unknown} options @param {Succ} [callback] */
     detectRTC(options, callback) {
       WebRTCAPI.detectRTC(options, callback);
+    }
+
+    /** The browser's own, with callbacks. @param {MediaStreamConstraints} constraints @param {Succ} [succ] gets the stream @param {Fail} [fail] */
+    getUserMedia(constraints, succ, fail) {
+      devices()
+        .then((module) => module.open(constraints))
+        .then((stream) => tell(succ, stream), (error) => tell(fail, failure(ERROR_CODE.GET_USERMEDIA_FAILED, error)));
+    }
+
+    /** @param {MediaStream} stream */
+    releaseStream(stream) {
+      for (const track of stream.getTracks()) track.stop();
     }
 
     // --- what is known

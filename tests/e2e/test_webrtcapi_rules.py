@@ -179,17 +179,19 @@ async def test_devices_and_captures(page: Page) -> None:
     assert await page.page.evaluate(shape, {"video": False}) == [1, None, None]
     screen = await page.page.evaluate(shape, {"screen": True, "screenSources": "screen", "audio": False})
     assert screen[0] == 0 and screen[1] > 100
-    assert (await page.call("RTC.getLocalStream(ok)"))["stream"] == "stream of 2"
-    status = "() => [RTC.getLocalMediaStatus(), RTC.global.localStream === RTC.getLocalMediaStream()]"
-    assert await page.page.evaluate(status) == [{"video": False, "audio": False}, True]
-    # The user ends the screen by the browser's own button: its tracks end by themselves.
-    await page.forget()
-    await page.page.evaluate("() => RTC.getLocalMediaStream().getVideoTracks()[0].dispatchEvent(new Event('ended'))")
-    await page.told("onStreamNotify", event="inactive", isLocal=True, type="video", stream="stream of 2")
+    opened = (
+        "WebRTCAPI.fn.getUserMedia(argument, (s) => { ok(s.getTracks().length); WebRTCAPI.fn.releaseStream(s); }, no)"
+    )
+    assert await page.page.evaluate(f"(argument) => promised((ok, no) => {opened})", {"video": False}) == 1
+    assert await page.code("RTC.getUserMedia({ audio: { deviceId: { exact: 'none' } } }, ok, no)") == 10008
+    assert (await page.call("RTC.getLocalStream(({ stream }) => ok({ stream: (window.mine = stream) }))"))["stream"]
+    assert await page.events("onLocalStreamAdd") == [], "nothing is sent yet"
+    status = "() => [RTC.getLocalMediaStatus(), RTC.global.localStream, RTC.getLocalMediaStream() === mine]"
+    assert await page.page.evaluate(status) == [{"video": False, "audio": False}, None, False]
     meter = """() => promised((ok) => {
       const told = [];
       const meter = new WebRTCAPI.SoundMeter({
-        stream: RTC.getLocalMediaStream(),
+        stream: mine,
         onprocess: ({ volume, status, event }) => {
           told.push([status === (volume >= 0.01 ? 'speaking' : 'silent'), event.inputBuffer.length]);
           if (told.length === 3) { meter.stop(); setTimeout(() => ok(told), 300); }
@@ -197,6 +199,13 @@ async def test_devices_and_captures(page: Page) -> None:
       });
     })"""
     assert await page.page.evaluate(meter) == [[True, 4096]] * 3, "no more after stop()"
+    await page.enter(role="anchor")
+    assert await page.code("RTC.startRTC(0, ok, no)") == 0
+    assert await page.page.evaluate(status) == [{"video": True, "audio": True}, {}, True]
+    await page.told("onStreamNotify", event="onadd", isLocal=True, type="video", stream="stream of 2")
+    # The user ends the screen by the browser's own button: its tracks end by themselves.
+    await page.page.evaluate("() => mine.getVideoTracks()[0].dispatchEvent(new Event('ended'))")
+    await page.told("onStreamNotify", event="inactive", isLocal=True, type="video", stream="stream of 2")
 
 
 async def test_handlers_come_and_go_by_name_pattern_and_group(page: Page) -> None:
@@ -286,6 +295,29 @@ async def test_what_is_sent_by_itself_and_what_when_told(page: Page, fake: FakeG
     fake.refuse["publish"] = {"code": 1000, "name": "internal_error", "message": "no"}
     assert await page.code("RTC.stopRTC(0, ok, no)") == 0, "nothing is sent any more, whatever the server says"
     await page.told("onErrorNotify", errorCode=10007)
+
+
+async def test_a_screen_and_the_shapes_that_a_role_names(page: Page) -> None:
+    size = """() => promised((ok) => setTimeout(() => {
+      const { width, height } = RTC.getLocalMediaStream().getVideoTracks()[0].getSettings();
+      ok([width, height]);
+    }))"""
+    await page.make(screen=True)
+    await page.enter(role="ed960")
+    await page.told("onStartRTCResult", result=0)
+    assert (await page.page.evaluate(size))[0] > 100
+    assert await page.code("RTC.quit(ok, no)") == 0
+    for role, shape in (("test320", [320, 240]), ("anything", [640, 480])):
+        await page.forget()
+        await page.make(audio=False)
+        await page.enter(role=role)
+        await page.told("onStartRTCResult", result=0)
+        asked = (
+            "() => { const c = RTC.getLocalMediaStream().getTracks()[0].getConstraints(); return [c.width, c.height]; }"
+        )
+        assert await page.page.evaluate(asked) == shape
+        assert await page.code("RTC.startRTC({ screen: true, screenRole: 'wp1280' }, ok, no)") == 0
+        assert await page.code("RTC.quit(ok, no)") == 0
 
 
 async def test_a_page_that_decides_itself_whom_it_receives(page: Page, fake: FakeGateway) -> None:

@@ -22,6 +22,9 @@ export function list(kind) {
   return kind === 'audioinput' ? TRTC.getMicrophoneList() : TRTC.getSpeakerList();
 }
 
+/** @param {MediaStreamConstraints} constraints what is not named is opened @returns {Promise<MediaStream>} */
+export const open = (constraints) => navigator.mediaDevices.getUserMedia({ audio: true, video: true, ...constraints });
+
 /**
  * @param {HTMLMediaElement} element
  * @param {MediaDeviceInfo} device Rejects with NOT_SUPPORT, PARAM_MISSING, or what the browser says.

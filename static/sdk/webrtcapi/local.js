@@ -19,24 +19,33 @@ import { CODE, failure } from './codes.js';
 
 /** @type {Profile} */
 const DEFAULT_PROFILE = { width: 640, height: 480, frameRate: 15, bitrate: 800 };
-/** @type {Record<string, Profile>} those that samples of that time name; a console defined more */
-const PROFILES = {
-  user: { width: 640, height: 368, frameRate: 15, bitrate: 600 },
-  miniwhite: { width: 640, height: 368, frameRate: 15, bitrate: 600 },
-  wp640: DEFAULT_PROFILE,
-  wp1280: { width: 1280, height: 720, frameRate: 15, bitrate: 1500 },
-};
+const FLAT_PROFILE = { ...DEFAULT_PROFILE, height: 368, bitrate: 600 };
+/** @type {Map<string, Profile>} what a console named otherwise than by the width (`wp1280`, `ed960`, …) */
+const NAMED = new Map([
+  ['user', FLAT_PROFILE],
+  ['miniwhite', FLAT_PROFILE],
+]);
+/** @type {Map<string, Profile>} by the width that a name ends with */
+const BY_WIDTH = new Map([
+  ['320', { ...DEFAULT_PROFILE, width: 320, height: 240, bitrate: 400 }],
+  ['480', { ...DEFAULT_PROFILE, width: 480, height: 360, bitrate: 600 }],
+  ['960', { ...DEFAULT_PROFILE, width: 960, height: 540, bitrate: 1200 }],
+  ['1280', { ...DEFAULT_PROFILE, width: 1280, height: 720, bitrate: 1500 }],
+  ['1920', { ...DEFAULT_PROFILE, width: 1920, height: 1080, bitrate: 2000 }],
+]);
 
-/** @param {string} role */
-const profile = (role) => (Object.hasOwn(PROFILES, role) ? PROFILES[role] : DEFAULT_PROFILE);
+/** @param {string} role @returns {Profile} */
+const profile = (role) => NAMED.get(role) ?? BY_WIDTH.get(/\d*$/.exec(role)?.[0] ?? '') ?? DEFAULT_PROFILE;
 
 export class Local {
   #trtc;
   #on;
   /** the name of the picture profile, or `anchor` */
   role = '';
-  /** @type {MediaStream | null} the one that is sent, or captured last */
+  /** @type {MediaStream | null} the one that is sent */
   stream = null;
+  /** @type {MediaStream | null} the one that was sent or captured last */
+  #last = null;
   /** @type {Set<MediaStreamTrack>} those that we opened ourselves */
   #captured = new Set();
   /** @type {WeakSet<MediaStreamTrack>} those whose end is heard */
@@ -46,7 +55,7 @@ export class Local {
   /** @type {{audio?: MediaDeviceInfo, video?: MediaDeviceInfo}} */
   #device = {};
   /** @type {Promise<unknown>} */
-  #last = Promise.resolve();
+  #turn = Promise.resolve();
 
   /**
    * @param {Trtc} trtc
@@ -85,20 +94,21 @@ export class Local {
       throw failure(CODE.GET_USERMEDIA_FAILED, error);
     }
     for (const track of stream.getTracks()) this.#captured.add(track);
-    this.#become(stream);
+    this.#last = stream;
     return stream;
   }
 
   /**
-   * Send `stream`, else the one captured before, else a new one.
-   * @param {{stream?: MediaStream, role?: string}} options
+   * Send `stream`, else the one captured before, else a new one; `screen`: always a new one, of the screen.
+   * @param {{stream?: MediaStream, role?: string, screen?: boolean}} options
    * @param {{video: boolean, audio: boolean}} wanted of a new one
    * @returns {Promise<MediaStream>}
    */
-  start({ stream, role = this.role }, wanted) {
+  start({ stream, role = this.role, screen = false }, wanted) {
     return this.#inTurn(async () => {
       if (!this.#on.isIn()) throw failure(CODE.NOT_INITED, 'startRTC: enter a room first');
-      const sent = stream ?? this.stream ?? (await this.capture({ role, ...wanted }));
+      const before = screen ? null : this.#last;
+      const sent = stream ?? before ?? (await this.capture({ role, screen, ...wanted }));
       await this.#send(sent, role);
       return sent;
     });
@@ -124,7 +134,7 @@ export class Local {
       await this.#unsend();
       for (const track of this.#captured) track.stop();
       this.#captured.clear();
-      this.stream = null;
+      this.#last = null;
     });
   }
 
@@ -148,15 +158,15 @@ export class Local {
   choose(kind, device) {
     return this.#inTurn(async () => {
       if (!device?.deviceId) throw failure(CODE.PARAM_MISSING, 'a device of the list is needed');
-      const stream = this.stream;
+      const stream = this.#last;
       const before = stream?.getTracks().find((track) => track.kind === kind);
-      if (stream && before) await this.#replace(stream, before, await this.#open1(kind, device.deviceId));
+      if (stream && before) await this.#replace(stream, before, await this.#opened(kind, device.deviceId));
       this.#device[kind] = device;
     });
   }
 
   /** @param {Kind} kind @param {string} id @returns {Promise<MediaStreamTrack>} */
-  async #open1(kind, id) {
+  async #opened(kind, id) {
     const deviceId = { exact: id };
     const { width, height, frameRate } = profile(this.role);
     const asked = kind === 'audio' ? { audio: { deviceId, echoCancellation: true } } : { video: { deviceId, width, height, frameRate } };
@@ -173,30 +183,37 @@ export class Local {
     stream.addTrack(track);
     if (this.#captured.delete(before)) before.stop();
     this.#captured.add(track);
+    if (this.stream !== stream) return;
     this.#watch(stream);
     this.#on.emit('onLocalStreamAdd', { stream });
   }
 
   /** @param {MediaStream} stream @param {string} role */
   async #send(stream, role) {
-    const [videoTrack] = stream.getVideoTracks();
-    const [audioTrack] = stream.getAudioTracks();
-    if (audioTrack) {
-      if (this.#sending.audio) await this.#trtc.updateLocalAudio({ option: { audioTrack } });
-      else await this.#trtc.startLocalAudio({ mute: !this.#open.audio, option: { audioTrack } });
-    } else if (this.#sending.audio) {
-      await this.#trtc.stopLocalAudio();
-    }
-    this.#sending.audio = !!audioTrack;
-    if (videoTrack) {
-      const option = { videoTrack, profile: profile(role), mirror: false };
-      if (this.#sending.video) await this.#trtc.updateLocalVideo({ option });
-      else await this.#trtc.startLocalVideo({ mute: !this.#open.video, option });
-    } else if (this.#sending.video) {
-      await this.#trtc.stopLocalVideo();
-    }
-    this.#sending.video = !!videoTrack;
     if (this.stream !== stream) this.#become(stream);
+    try {
+      await this.#sendAudio(stream.getAudioTracks()[0]);
+      await this.#sendVideo(stream.getVideoTracks()[0], role);
+    } finally {
+      if (!this.#sending.audio && !this.#sending.video) this.stream = null;
+    }
+  }
+
+  /** @param {MediaStreamTrack | undefined} audioTrack */
+  async #sendAudio(audioTrack) {
+    if (audioTrack && this.#sending.audio) await this.#trtc.updateLocalAudio({ option: { audioTrack } });
+    else if (audioTrack) await this.#trtc.startLocalAudio({ mute: !this.#open.audio, option: { audioTrack } });
+    else if (this.#sending.audio) await this.#trtc.stopLocalAudio();
+    this.#sending.audio = !!audioTrack;
+  }
+
+  /** @param {MediaStreamTrack | undefined} videoTrack @param {string} role */
+  async #sendVideo(videoTrack, role) {
+    const option = { videoTrack, profile: profile(role), mirror: false };
+    if (videoTrack && this.#sending.video) await this.#trtc.updateLocalVideo({ option });
+    else if (videoTrack) await this.#trtc.startLocalVideo({ mute: !this.#open.video, option });
+    else if (this.#sending.video) await this.#trtc.stopLocalVideo();
+    this.#sending.video = !!videoTrack;
   }
 
   async #unsend() {
@@ -204,11 +221,12 @@ export class Local {
     this.#sending.audio = false;
     if (this.#sending.video) await this.#trtc.stopLocalVideo();
     this.#sending.video = false;
+    this.stream = null;
   }
 
-  /** @param {MediaStream} stream */
+  /** The page is shown its own stream before it is sent. @param {MediaStream} stream */
   #become(stream) {
-    this.stream = stream;
+    this.stream = this.#last = stream;
     this.#watch(stream);
     this.#on.emit('onLocalStreamAdd', { stream });
     this.#notify('onadd', stream, stream.getVideoTracks().length ? 'video' : 'audio');
@@ -233,8 +251,8 @@ export class Local {
 
   /** @template T @param {() => Promise<T>} act @returns {Promise<T>} */
   #inTurn(act) {
-    const done = this.#last.then(act);
-    this.#last = done.catch(() => undefined);
+    const done = this.#turn.then(act);
+    this.#turn = done.catch(() => undefined);
     return done;
   }
 }

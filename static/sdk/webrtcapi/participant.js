@@ -11,7 +11,7 @@ import { Stats } from './stats.js';
 /**
  * @typedef {{
  *   sdkAppId?: number | string, sdkAppID?: number | string, userId?: string, userID?: string, openid?: string, userSig?: string,
- *   privateMapKey?: string, privMapEncrypt?: string, closeLocalMedia?: boolean, video?: boolean, audio?: boolean,
+ *   privateMapKey?: string, privMapEncrypt?: string, closeLocalMedia?: boolean, video?: boolean, audio?: boolean, screen?: boolean,
  *   wsRetryMaxTimes?: number, wsRetryDist?: number, preconn?: boolean | number,
  *   peerAddNotify?: boolean | ((peer: import('./remotes.js').Peer) => void), debug?: {log?: boolean} | boolean,
  *   accountType?: number | string, useCloud?: boolean | number,
@@ -23,6 +23,7 @@ import { Stats } from './stats.js';
  *   accountType?: number | string, pureAudioPush?: unknown, pureAudioPushMod?: unknown, recordId?: unknown,
  * }} RoomOptions userId and userSig after `preconn`; those of the last line are taken and have no effect
  * @typedef {{userId?: string, tinyId?: string, tinyid?: string, srctinyid?: string | number}} Peer one of the others
+ * @typedef {{stream?: MediaStream, role?: string, screenRole?: string, screen?: boolean}} StartOptions
  */
 
 const NEW_ROLES = ['anchor', 'audience'];
@@ -145,17 +146,17 @@ export class Participant {
 
   /**
    * Send, or receive one of the others.
-   * @param {Peer & {stream?: MediaStream, role?: string, screenRole?: string}} options
+   * @param {Peer & StartOptions} options
    * @param {boolean} aloud errors have no callback
    */
   async start(options, aloud) {
-    const { stream, role = options.screenRole } = options;
+    const { stream, role = options.screenRole, screen = this.#options.screen } = options;
     this.#notice('begin_start_webrtc', {});
     try {
       const peer = this.#peer(options);
       if (peer) this.#remotes.accept(peer);
       const { video = true, audio = true } = this.#options;
-      const sent = peer ? undefined : await this.local.start({ stream, role }, { video, audio });
+      const sent = peer ? undefined : await this.local.start({ stream, role, screen }, { video, audio });
       const result = { errorCode: 0, errorMsg: '', result: 0, userId: peer || this.#userId, ...(sent && { stream: sent }) };
       this.#emit('onStartRTCResult', result);
       return result;

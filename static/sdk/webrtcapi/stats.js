@@ -10,7 +10,7 @@ import { CODE, failure } from './codes.js';
  * @typedef {{
  *   ssrc?: number, codec?: string, packetsSent?: number, packetsReceived?: number, bytesSent?: number,
  *   bytesReceived?: number, packetsLost?: number, width?: number, height?: number,
- * }} Numbers nothing of what does not flow
+ * }} Numbers `packetsSent` and `bytesSent` of what is sent, the others of what is received; 0 as long as nothing flows
  * @typedef {{
  *   video: Numbers, audio: Numbers, bandwidth: {speed: number}, resolutions: {send: Size, recv: Size},
  * }} Result `speed` in bytes a second since the result before
@@ -102,14 +102,13 @@ export class Stats {
     const rtp = entries.find(
       (entry) => entry.type === type && entry.kind === kind && (!userId || (track && entry.trackIdentifier === track.id)),
     );
-    if (!rtp) return {};
-    const far = entries.find((entry) => entry.type === 'remote-inbound-rtp' && entry.localId === rtp.id);
-    const codec = entries.find((entry) => entry.id === rtp.codecId)?.mimeType?.split('/')[1] ?? '';
+    const far = entries.find((entry) => entry.type === 'remote-inbound-rtp' && rtp && entry.localId === rtp.id);
+    const codec = entries.find((entry) => rtp && entry.id === rtp.codecId)?.mimeType?.split('/')[1] ?? '';
     const flow = userId
-      ? { packetsReceived: rtp.packetsReceived, bytesReceived: rtp.bytesReceived }
-      : { packetsSent: rtp.packetsSent, bytesSent: rtp.bytesSent };
-    const size = kind === 'video' ? { width: rtp.frameWidth ?? 0, height: rtp.frameHeight ?? 0 } : {};
-    return { ssrc: rtp.ssrc, codec, ...flow, packetsLost: (userId ? rtp : far)?.packetsLost ?? 0, ...size };
+      ? { packetsReceived: rtp?.packetsReceived ?? 0, bytesReceived: rtp?.bytesReceived ?? 0 }
+      : { packetsSent: rtp?.packetsSent ?? 0, bytesSent: rtp?.bytesSent ?? 0 };
+    const size = kind === 'video' ? { width: rtp?.frameWidth ?? 0, height: rtp?.frameHeight ?? 0 } : {};
+    return { ssrc: rtp?.ssrc ?? 0, codec, ...flow, packetsLost: (userId ? rtp : far)?.packetsLost ?? 0, ...size };
   }
 }
 
