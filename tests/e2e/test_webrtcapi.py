@@ -363,6 +363,12 @@ async def test_wrong_tickets_and_parameters_have_the_old_numbers(browser: Browse
         assert found["failed"]["errorCode"] == 70236 and found["failed"]["errorMsg"], found
         found = await dave.call(wrong, {"sdkAppId": 1400000078, "userId": "davey"})
         assert found["failed"]["errorCode"] == 10001, found
+        # Who was let into one room is not let into another without its ticket.
+        signed = await dave.page.evaluate(
+            "() => ({ sdkAppId: login.sdkAppID, userId: 'davey', userSig: login.userSig })"
+        )
+        found = await dave.call(wrong, signed)
+        assert found["failed"]["errorCode"] == 70236 and found["failed"]["extInfo"]["extraCode"] == 1, found
         found = await dave.call("promised((ok, no) => RTC.createRoom({}, ok, no))")
         assert found["failed"]["errorCode"] == 10001, found
         found = await dave.call("promised((ok, no) => WebRTCRoom.enterRoom('davey', 'd', '99', ok, no))")

@@ -64,13 +64,13 @@ class OpenRooms:
     def rights(self, room: RoomKey, user_id: str) -> Privilege | None:
         """Return what this user's userSig alone grants in `room`; None if a privateMapKey is needed.
 
-        All rights where the room is open to everybody; a member keeps those that it has.
+        All rights where the room is open to everybody; a member keeps those that it was let in with.
         """
         if self.allows(room):
             return Privilege.ALL
         if room.app in self._to_members and room not in self._changes:
             member = self._member(room, user_id)
-            return None if member is None else member.privileges
+            return None if member is None else member.granted
         return None
 
     def allow(self, room: RoomKey) -> None:
