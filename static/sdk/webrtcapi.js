@@ -14,7 +14,6 @@
  */
 
 // `var`, so that the page may include this twice, and so that modules see its table of errors.
-// eslint-disable-next-line no-var
 var WebRTCAPI = (() => {
   /**
    * @typedef {import('./webrtcapi/participant.js').Participant} Participant

@@ -17,6 +17,8 @@ const RETRIES = 3;
 const DISTANCE_MS = 3000;
 const LOOK_MS = 2000;
 const BUILD_MS = 300;
+/** the longest that a timer of the browser waits */
+const LONGEST_MS = 0x7fff_ffff;
 
 /** @param {number} ms */
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -28,7 +30,7 @@ const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
  */
 export function patience(times = RETRIES, distanceMs = DISTANCE_MS) {
   const tries = Math.max(0, Math.trunc(Number(times) || 0));
-  return (Math.max(0, Number(distanceMs) || 0) * tries * (tries + 1)) / 2;
+  return Math.min((Math.max(0, Number(distanceMs) || 0) * tries * (tries + 1)) / 2, LONGEST_MS);
 }
 
 export class Connection {
@@ -78,9 +80,9 @@ export class Connection {
 
   /** @returns {Promise<boolean>} whether a way through the network is found, for one of the two connections */
   async #flows() {
-    const { up, down } = await this.#trtc.getStats();
+    const reports = await this.#trtc.getStats().catch(() => ({ up: undefined, down: undefined }));
     let found = false;
-    for (const report of [up, down]) {
+    for (const report of [reports.up, reports.down]) {
       report?.forEach((/** @type {any} */ entry) => (found ||= entry.type === 'candidate-pair' && entry.state === 'succeeded'));
     }
     return found;
