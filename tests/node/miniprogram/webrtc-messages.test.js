@@ -48,8 +48,10 @@ describe('messages', () => {
       entry(2, 'admin', '', { Event: 4, MsgBody: { OpType: 6, Operator_Account: 'admin' } }),
       entry(3, 'bob', 'hi'),
     ] }); // prettier-ignore
+    const notice = { ReportType: 5, GroupId: '1001', UserDefinedField: '' };
+    scene.world.socket.receive({ cmd: 'event', tag: 'error', code: 'group_system_notifys', detail: notice });
     expect(made.im('error').map(({ code, detail }) => [code, detail])).toEqual([
-      ['group_system_notifys', 255], ['group_info_change_notify', 0],
+      ['group_system_notifys', 255], ['group_info_change_notify', 0], ['group_system_notifys', 5],
     ]); // prettier-ignore
     const shown = made.im('big_group_msg_notify').flatMap(({ detail }) => detail);
     expect(shown.map((message) => [message.getSeq(), message.getSubType()])).toEqual([[2, 2], [3, 0]]);

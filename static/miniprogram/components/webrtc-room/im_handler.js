@@ -66,7 +66,9 @@ class ImHandler {
       if (this._told.has(tag)) return;
       this._told.add(tag);
     }
-    this._fire(tag, code, detail);
+    // Of a notice the old component gave its kind and nothing more.
+    const notice = tag === TAG.ERROR && code === CODE.SYSTEM && detail && typeof detail === 'object';
+    this._fire(tag, code, notice ? Number(detail.ReportType) || 0 : detail);
   }
 
   /** @param {{ code: number, message: string }} refusal */
