@@ -152,6 +152,7 @@ class Relay:
             while not push.failed.done():
                 self._count(reader, counted)
                 self._check(reader)
+                self._still_ours()
                 if reader not in live.readers:  # the stream had ended, and may begin again
                     live.add_reader(reader, Start.NEWEST_KEY)
                 await asyncio.wait((push.failed,), timeout=LOOK_S)
