@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from gateway.rooms.privileges import Privilege
-from tests.endpoints.room_service_world import ImUser, ServiceWorld
+from tests.endpoints.im.phone import Phone
+from tests.endpoints.room_service_world import ServiceWorld
 from tests.endpoints.world import APP, Client
 
 ROOM = "room_0a1b2c3d_4e5f"
@@ -84,7 +85,7 @@ async def test_what_is_refused() -> None:
         assert await refusal(world, "host", kind="live_room") == "no_such_room", "this is a room of browsers"
         await enter(world, "host", "live_room", strRoomId="mine")
         assert await refusal(world, "thief", kind="live_room", strRoomId="mine") == "name_taken"
-        await (await ImUser(world, "maker").login()).group("create_group", "theirs", Type="AVChatRoom", Name="g")
+        await (await Phone(world, "maker").login()).create("theirs")
         assert await refusal(world, "host", kind="live_room", strRoomId="theirs") == "name_taken"
 
 
