@@ -298,7 +298,12 @@ class Gateway:
         room = RoomKey(self.apps.default_app, DEV_ROOM)
         if room not in self.directory.rooms:
             self.directory.create_room(
-                room, creator="", info="development room", policy=self.entry.policies["lasting"], now=monotonic()
+                room,
+                creator=DEV_PAGE_USER,
+                creator_is_guest=True,
+                info="development room",
+                policy=self.entry.policies["lasting"],
+                now=monotonic(),
             )
         host = self.config.http.listen.host or "127.0.0.1"
         name = f"[{host}]" if ":" in host else host

@@ -21,6 +21,7 @@ import { OwnDevices } from './page/devices.js';
 import { announce, armDialogs, busy, byId, dialog, find, translate, write } from './page/dom.js';
 import { Links } from './page/links.js';
 import { Lobby } from './page/lobby.js';
+import { Moderating } from './page/moderating.js';
 import { Pickers } from './page/pickers.js';
 import { Quality } from './page/quality.js';
 import { Recording } from './page/record.js';
@@ -54,7 +55,8 @@ const devices = new OwnDevices(trtc, {
   changed: () => draw(),
   failed: (device, error) => {
     const again = device === 'camera' ? () => devices.setCamera(true) : () => devices.setMicrophone(true);
-    alert(wordsOf(error, device), device === 'share' ? [] : [{ key: 'tryAgain', act: () => void again() }]);
+    const mayAgain = device !== 'share' && reasonOf(error) !== 'muted';
+    alert(wordsOf(error, device), mayAgain ? [{ key: 'tryAgain', act: () => void again() }] : []);
   },
 });
 const tiles = new Tiles(trtc, (error) => alert(wordsOf(error)));
@@ -73,6 +75,7 @@ const people = new People(trtc, {
   opened: () => chat.toggle(false),
 });
 const links = new Links(trtc, () => ({ room: place.get('room') ?? '', text: place.has('text') }));
+const moderating = new Moderating(trtc, { devices, tiles, chat }, (userId) => nameOf(userId));
 const debug = new Debug(trtc);
 const quality = new Quality(trtc, tiles);
 const recording = new Recording(trtc, tiles, { room: () => place.get('room') ?? '', changed: () => draw() });
@@ -120,6 +123,7 @@ async function goToLobby(room = place.get('room') ?? '') {
   turn++;
   stopRetry();
   if (trtc.getRoom()) await trtc.exitRoom().catch(() => undefined);
+  moderating.clear();
   setState('ready');
   entitlePage('title');
   byId('call').hidden = byId('controls').hidden = true;
@@ -169,6 +173,7 @@ async function join() {
   stopRetry();
   clearAlerts();
   if (trtc.getRoom()) await trtc.exitRoom().catch(() => undefined);
+  moderating.clear();
   const room = place.get('room') ?? '';
   const user = place.get('user') ?? '';
   const kind = /** @type {any} */ (place.get('kind') || undefined);
@@ -223,9 +228,12 @@ async function startDevices() {
   devices.screenAsCamera = (trtc.getRoom()?.kind ?? 'page').endsWith('_room');
   await busy([byId('microphone'), byId('camera')], async () => {
     await devices.showIn(tiles.ownView());
-    const { wanted } = devices;
+    const { wanted, blocked } = devices;
     const silent = wanted.microphone && !devices.on.microphone; // whoever changes rooms muted stays muted
-    await Promise.all([silent && devices.setMicrophone(true), wanted.camera && devices.setCamera(true)]);
+    await Promise.all([
+      silent && !blocked.microphone && devices.setMicrophone(true),
+      wanted.camera && !blocked.camera && devices.setCamera(true),
+    ]);
   });
 }
 
@@ -278,11 +286,21 @@ function refuse(words, waysOut = [], state = 'closed') {
   alert(words, waysOut);
 }
 
-/** The visitor's wish: the lobby again, with the room kept; the tickets stay in memory only. */
-async function leave() {
+/**
+ * The visitor's wish: the lobby again, with the room kept; the tickets stay in memory only.
+ * @param {boolean} [end] the room, for all
+ */
+async function leave(end = false) {
+  const was = me;
+  me = null;
+  try {
+    if (end) await trtc.dismissRoom();
+  } catch (error) {
+    me = was;
+    return alert(wordsOf(error));
+  }
   turn++;
   await recording.stop();
-  me = null;
   wasLive = false;
   byId('controls').hidden = true;
   await trtc.exitRoom().catch(() => undefined);
@@ -324,7 +342,10 @@ async function ended(words, waysOut) {
   refuse(words, waysOut);
 }
 
-byId('leave').addEventListener('click', () => leave());
+byId('leave').addEventListener('click', async () => {
+  const how = moderating.mayEnd ? await moderating.askHowToLeave() : 'leave';
+  if (how && me) await leave(how === 'end');
+});
 addEventListener('hashchange', route);
 // A closed tab is gone at once; a page that comes back from the browser's cache joins again.
 addEventListener('pagehide', () => void trtc.exitRoom());
@@ -352,6 +373,7 @@ trtc.on(EVENT.REMOTE_USER_EXIT, ({ userId }) => came('wentAway', nameOf(userId))
 trtc.on(EVENT.AUTOPLAY_FAILED, () => (byId('hear').hidden = false));
 byId('hear').addEventListener('click', async () => (byId('hear').hidden = await trtc.resumeRemoteAudio()));
 trtc.on(EVENT.KICKED_OUT, ({ reason, detail = reason }) => {
+  if (!me) return; // the visitor has ended the room
   /** @type {Record<string, WayOut[]>} */
   const waysOut = {
     replaced: [{ key: 'takeBack', act: route }],
@@ -414,6 +436,7 @@ function draw() {
   people.draw();
   exe?.changed();
   controls.draw();
+  moderating.draw();
   recording.draw();
   lobby.draw();
   if (dialog('linksDialog').open) links.draw();

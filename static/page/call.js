@@ -12,11 +12,12 @@ import { alert } from './troubles.js';
 
 /** Key → the button that it presses, while no text is written and no dialog is open. */
 const KEYS = {
-  m: 'microphone', v: 'camera', s: 'share', c: 'chatOpen', l: 'links', d: 'devices', f: 'fullscreen', p: 'pip', i: 'debug', r: 'record',
+  m: 'microphone', v: 'camera', s: 'share', c: 'chatOpen', l: 'links', d: 'devices', f: 'fullscreen', p: 'pip', i: 'debug', r: 'record', e: 'everyone',
 };
 /** @type {Record<string, string>} titles of the buttons whose words never change */
 const TITLES = {
   chatOpen: 'chat', links: 'links', devices: 'devices', fullscreen: 'fullscreen', pip: 'pip', debug: 'debugTitle',
+  everyone: 'everyone',
 };
 
 export class Controls {

@@ -77,11 +77,21 @@ export class Chat {
       this.#count(0);
       clearToasts();
       this.#toEnd();
-      this.#text.focus();
+      (byId('say').hidden ? this.#scroller : this.#text).focus();
     } else {
       byId('chatOpen').focus();
     }
     this.#changed();
+  }
+
+  /** Let the visitor write, or say why not. @param {string} why '' if it may */
+  permit(why) {
+    byId('sayClosed').hidden = !why;
+    byId('sayClosed').textContent = why;
+    if (byId('say').hidden === !!why) return;
+    const focused = document.activeElement === this.#text;
+    byId('say').hidden = !!why; // what is half written stays there
+    if (focused) this.#scroller.focus();
   }
 
   /** Entered a room: show what was said before. */
@@ -313,7 +323,7 @@ function clock(time) {
 function sendingWords(error) {
   const reason = String(error?.reason ?? '');
   if (['lost', 'timeout', 'unreachable'].includes(reason)) return { key: 'notSentLost' };
-  return ['too_large', 'too_many', 'not_permitted'].includes(reason)
+  return ['too_large', 'too_many', 'not_permitted', 'muted'].includes(reason)
     ? wordsOf(error)
     : { key: 'notSent', values: [error?.message ?? error] };
 }

@@ -15,6 +15,8 @@ import { reasonOf } from './troubles.js';
 
 const PROFILE = { width: 640, height: 480, frameRate: 24, bitrate: 1000 };
 const SCREEN = { width: 1280, height: 720, frameRate: 15, bitrate: 1500 };
+/** As the server's own refusal. */
+const MUTED = { reason: 'muted' };
 /** @type {any} newer calls of the library, where it has them */
 const library = TRTC;
 
@@ -26,6 +28,8 @@ export class OwnDevices {
   /** What runs. A muted microphone runs. */
   on = { microphone: false, camera: false, share: false };
   muted = false;
+  /** What a moderator has muted; it does not start. @type {Record<Device, boolean>} */
+  blocked = { microphone: false, camera: false, share: false };
   /** What the visitor wants at entering, kept for the next visit. */
   wanted = { microphone: recall('microphone') !== 'off', camera: recall('camera') !== 'off' };
   /** @type {Record<Kind, string>} device ids; '' is the browser's choice */
@@ -80,6 +84,7 @@ export class OwnDevices {
 
   /** @param {boolean} live */
   async setMicrophone(live) {
+    if (live && this.blocked.microphone) return this.#failed('microphone', MUTED);
     if (live && !this.on.microphone) {
       this.muted = false;
       await this.#start('microphone', () =>
@@ -95,6 +100,7 @@ export class OwnDevices {
   /** @param {boolean} on */
   async setCamera(on) {
     if (on === this.on.camera) return;
+    if (on && this.blocked.camera) return this.#failed('camera', MUTED);
     if (this.screenAsCamera && this.on.share) await this.setShare(false);
     if (on) {
       await this.#start('camera', () =>
@@ -112,6 +118,7 @@ export class OwnDevices {
 
   /** @param {boolean} on */
   async setShare(on) {
+    if (on && this.blocked.share) return this.#failed('share', MUTED);
     if (on) {
       await this.#start('share', () =>
         this.screenAsCamera ? this.#showScreen() : this.#trtc.startScreenShare({ option: { systemAudio: true } }),

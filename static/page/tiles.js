@@ -15,6 +15,7 @@ import { say } from '../words.js';
  */
 
 const COLOURS = 6;
+const MEDIA = /** @type {const} */ (['audio', 'video', 'words']);
 /** Louder than a quiet room's noise: -42 dB of full scale, on the library's scale of 0 to 100. */
 const SPEECH = 30;
 
@@ -30,6 +31,8 @@ export class Tiles {
   #host = '';
   /** @type {Me | null} */
   #me = null;
+  /** @type {(userId: string) => void} */
+  #menu = () => undefined;
 
   /**
    * @param {Library} trtc
@@ -83,6 +86,31 @@ export class Tiles {
     if (!this.#shown.has(this.#pinned)) this.#pinned = '';
     byId('alone').hidden = !room || live || room.members.length > 0;
     this.#place();
+  }
+
+  /** @param {(userId: string) => void} open the menu of a member's tile was pressed */
+  armMenus(open) {
+    this.#menu = open;
+  }
+
+  /**
+   * Who is muted by a moderator, and whose tile has a menu.
+   * @param {Record<string, import('../sdk/moderation.js').Muted>} members
+   * @param {(userId: string) => boolean} hasMenu
+   */
+  moderation(members, hasMenu) {
+    for (const element of this.#shown.values()) {
+      const { userId, streamType } = whose(element);
+      const muted = members[userId];
+      const stopped = find(element, '.stopped');
+      stopped.hidden = streamType === 'sub' || !muted;
+      if (muted) stopped.title = say('stoppedBadge', MEDIA.filter((one) => muted[one]).map((one) => say(`medium_${one}`)).join(', '));
+      find(stopped, '.unseen').textContent = stopped.title;
+      const menu = find(element, '.menu');
+      menu.hidden = streamType === 'sub' || userId === this.#me?.userId || !hasMenu(userId);
+      menu.title = say('moderate', find(element, '.name').textContent);
+      menu.setAttribute('aria-label', menu.title);
+    }
   }
 
   /** Show a picture that has come. @param {{userId: string, streamType: 'main' | 'sub'}} which */
@@ -192,6 +220,7 @@ export class Tiles {
       const pin = find(element, '.pin');
       entitle(pin, 'pin');
       pin.addEventListener('click', () => this.#pin(key));
+      find(element, '.menu').addEventListener('click', () => this.#menu(userId));
       find(element, '.view').addEventListener('dblclick', () => this.#pin(key));
       // Resizes do not bubble; the library puts the video there and takes it away.
       element.addEventListener('resize', () => this.#fit(), true);

@@ -49,6 +49,7 @@ const REASONS = {
   overloaded: 'overloaded',
   shutting_down: 'overloaded',
   media_blocked: 'mediaBlocked',
+  muted: 'mutedByModerator',
   too_large: 'tooLarge',
   too_many: 'tooMany',
   no_common_codec: 'noCodec',

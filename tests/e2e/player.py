@@ -62,6 +62,35 @@ async def plays(
         await asyncio.sleep(0.2)
 
 
+class Playing:
+    """A player that stays: `async with Playing(url) as player`; `ended(timeout)` waits for the server to end it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    async def __aenter__(self) -> Playing:
+        live = ("-rtmp_live", "live") if self.url.startswith("rtmp") else ()
+        self._process = await asyncio.create_subprocess_exec(
+            FFMPEG, "-hide_banner", "-nostdin", "-loglevel", "error", "-nostats", "-progress", "pipe:1", *live,
+            "-probesize", "200k", "-analyzeduration", "1500000", "-i", self.url, "-c", "copy", "-f", "null", "-",
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        return self
+
+    async def runs(self, timeout: float = 15.0) -> None:
+        """Wait until something plays."""
+        assert self._process.stdout is not None
+        await asyncio.wait_for(self._process.stdout.readuntil(b"progress=continue"), timeout)
+
+    async def ended(self, timeout: float) -> None:
+        await asyncio.wait_for(self._process.communicate(), timeout)
+
+    async def __aexit__(self, *_: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        await self._process.communicate()
+
+
 def wrong(reading: Reading, maker: Maker, seconds: float) -> str:
     """Say in words what `reading` lacks of `maker`; "" if all is there."""
     seen = [picture for picture in reading.pictures if picture.ident == maker.ident]

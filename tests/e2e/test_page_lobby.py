@@ -164,10 +164,11 @@ async def test_both_languages_have_the_same_words(gateway: Gateway, visits: Visi
     )
     html = (STATIC / "index.html").read_text(encoding="utf-8")
     named = set(re.findall(r'data-(?:text|label|title|placeholder)="(\w+)"', html))
-    named |= set(re.findall(r"(?:key: |say\(|(?:write|entitle|alert)\([^,]+, )'(\w+)'", sources))
+    named |= set(re.findall(r"(?:key: |say\(|(?:write|entitle|alert)\([^,;]+, )'(\w+)'", sources))
     assert named - english.keys() == set()
     unused = {key for key in english if key not in named and not re.search(rf"['`]{key}['`]", sources)}
-    assert {re.sub(r"(quality\d|(link|debug|kind)_\w+)", "", key) for key in unused} - {""} == set()
+    made = r"(quality\d|(link|debug|kind|stop|allow|off|back|medium)_\w+)"
+    assert {re.sub(made, "", key) for key in unused} - {""} == set()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

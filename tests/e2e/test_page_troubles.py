@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,7 +15,7 @@ from playwright.async_api import Browser
 from gateway.app import Signer
 from gateway.base.config import Config
 from tests.e2e.gateway_process import Gateway
-from tests.e2e.page import Visits, place, says, settled, shown, state, told_page, visiting
+from tests.e2e.page import Visits, place, says, settled, shown, state, visiting
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -138,25 +137,6 @@ async def test_replaced_in_another_window_and_taken_back(gateway: Gateway, visit
     await first.page.click("[data-way=takeBack]")
     await state(first, "live")
     await says(second, "你在另一个窗口进入了此房间")
-
-
-@pytest.mark.parametrize(
-    ("reason", "text"),
-    [
-        ("kick", "You were removed from the room"),
-        ("banned", "You were banned from the room"),
-        ("room_disband", "The room was closed"),
-    ],
-)
-async def test_the_stay_is_ended_by_others(gateway: Gateway, visits: Visits, reason: str, text: str) -> None:
-    url = gateway.http + await place(gateway, "walter", 4004)
-    tab, tell = await told_page(visits, url)
-    tell(json.dumps({"t": "kicked", "reason": reason}))
-    await says(tab, text)
-    await state(tab, "closed")
-    await shown(tab, "#lobby")
-    assert await tab.page.is_visible("[data-way=joinAgain]") == (reason == "kick")
-    assert await tab.page.evaluate("() => trtc.getVideoTrack()") is None, "the camera still runs"
 
 
 async def test_a_browser_without_webrtc(gateway: Gateway, visits: Visits) -> None:
