@@ -80,6 +80,7 @@ CAMERAS = {
     "host_phone": ALICE,
     "guest_phone": BOB,
     "viewer_phone": CAROL,
+    "old_phone": CAROL,
 }
 
 

@@ -365,4 +365,4 @@ class RoomClient {
   }
 }
 
-module.exports = { ERROR, RoomClient, answers, safely };
+module.exports = { ERROR, NOT_PUSHER, RoomClient, answers, safely };

@@ -6,7 +6,7 @@
  * Each call takes `{data, success, fail}`; `fail` gets `{errCode, errMsg}`.
  */
 
-const { ERROR, RoomClient, answers, safely } = require('./roomclient.js');
+const { ERROR, NOT_PUSHER, RoomClient, answers, safely } = require('./roomclient.js');
 
 /**
  * @typedef {import('./roomclient.js').Options} Options
@@ -111,7 +111,8 @@ function exitRoom(options) {
     succeed({});
     return;
   }
-  client.deletePusher((failure) => (failure ? fail(failure) : succeed({})));
+  // Who was none yet, or no more, has left all the same.
+  client.deletePusher((failure) => (failure && failure.errCode !== NOT_PUSHER ? fail(failure) : succeed({})));
   client.leave();
 }
 

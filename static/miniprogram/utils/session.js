@@ -208,8 +208,9 @@ class Session {
 
   _newLine() {
     const greeting = () => {
-      const { userID, userSig, sdkAppID, userName } = this.account;
-      return { sdkAppID, userID, userSig, nickName: userName || userID };
+      const { userID, userSig, sdkAppID } = this.account;
+      // Old clients take the nick of a message for the user's id; its name stands in the message.
+      return { sdkAppID, userID, userSig, nickName: userID };
     };
     /** @param {(listener: Listener) => void} tell */
     const tell = (tell) => {

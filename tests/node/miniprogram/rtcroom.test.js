@@ -45,13 +45,13 @@ test('the names of the module of 2018', () => {
 });
 
 describe('login', () => {
-  test('asks for a token with the ticket in the query, then opens the line; quirks 9, 10: accountType is a text', async () => {
+  test('asks for a token with the ticket in the query, then opens the line; quirks 10, 34: accountType is a text, the nick is the user id', async () => {
     const answer = await world.login(rtcroom, { accType: 0 });
     expect(answer.good).toEqual([{ userID: 'me', userName: 'Me' }]);
     const { url } = world.network.posts[0];
     expect(url).toBe('https://gw.example/roomservice/weapp/multi_room/login?userID=me&accountType=0&sdkAppID=1400000001&userSig=sig');
     expect(world.socket.url).toBe('wss://gw.example/im');
-    expect(world.socket.sent[0]).toMatchObject({ cmd: 'login', userID: 'me', userSig: 'sig', sdkAppID: 1400000001, nickName: 'Me' });
+    expect(world.socket.sent[0]).toMatchObject({ cmd: 'login', userID: 'me', userSig: 'sig', sdkAppID: 1400000001, nickName: 'me' });
     expect(world.socket.sent[0]).not.toHaveProperty('roomID');
     expect(rtcroom.getAccountInfo()).toMatchObject({ userID: 'me', userName: 'Me', userAvatar: 'me.png', token: 't1' });
   });

@@ -6,6 +6,8 @@
 const fs = require('fs');
 const path = require('path');
 const { given: setting, handset, until } = require('./stage.js');
+const { LiveRoom } = require('../stock/liveroom.js');
+const { Wx } = require('../stock/wx.js');
 const { ffmpeg } = require('./tags.js');
 const { real } = require('./wx.js');
 
@@ -14,12 +16,14 @@ const open = real();
 // Patient enough to outlive a restart of the server.
 const tags = ffmpeg({ files: given.files, folder: given.folder, retryMs: 1500 });
 const phones = [];
+const old = [];
 
 afterEach(() => {
   for (const phone of phones.splice(0)) {
     phone.made.remove();
     phone.library.logout();
   }
+  old.splice(0).forEach(({ wx: network }) => network.close());
 });
 
 const state = () =>
@@ -40,6 +44,18 @@ async function phone(component, kind, user, properties) {
   const one = { user, library, made, room: made.room, session: handy.session };
   phones.push(one);
   return one;
+}
+
+/** A phone with the library of 2018, which asks RoomService and polls the old IM. */
+async function oldPhone(user) {
+  const phone = new LiveRoom(new Wx({ user, file: given.files[user], folder: given.folder }), given.server);
+  old.push(phone);
+  const { userSig } = given.tickets[user];
+  const account = { userID: user, userName: 'Old', userSig, sdkAppID: given.sdkAppID, accType: '0' };
+  await call((options) => phone.login(options), { ...account, serverDomain: `${given.server}/weapp/live_room/` });
+  phone.texts = [];
+  phone.setListener({ onRecvRoomTextMsg: ({ userID, message }) => phone.texts.push([userID, message]) });
+  return phone;
 }
 
 const playing = ({ made }, ...users) =>
@@ -150,8 +166,19 @@ test('live_room: presenter, audience, a guest linked and removed, a viewer throw
   await all(() => guest.made.told('LinkOn').length === 1 && playing(host, 'guest_phone') && playing(guest, 'host_phone'));
   expect(guest.made.members[0]).toMatchObject({ mode: 'RTC', accelerateURL: expect.stringMatching(/^rtmp:/) });
   expect(viewer.made.members).toHaveLength(1);
+  // One of the audience has a phone of 2018: both sides read each other, and it asks like anybody.
+  const viewerOf2018 = await oldPhone('old_phone');
+  await call((options) => viewerOf2018.enterRoom(options), { roomID });
   viewer.room.sendTextMsg('from the audience');
-  await all(() => [host, guest, viewer].every((one) => texts(one).length === 1));
+  await all(() => viewerOf2018.texts.some(([user]) => user === 'viewer_phone'));
+  viewerOf2018.sendRoomTextMsg({ data: { msg: 'from an old phone' } });
+  await all(() => [host, guest, viewer].every((one) => texts(one).length === 2));
+  expect(viewerOf2018.texts.filter(([user]) => user === 'viewer_phone')).toEqual([['viewer_phone', 'from the audience']]);
+  const refused = call((options) => viewerOf2018.requestJoinPusher(options), {}).catch(({ errCode }) => errCode);
+  await all(() => host.made.told('joinPusher').length === 3);
+  expect(host.made.told('joinPusher')[2].detail).toMatchObject({ userID: 'old_phone', userName: 'Old' });
+  host.room.respondJoinReq(false, host.made.told('joinPusher')[2].detail);
+  expect(await refused).toBe(-999);
   // Long enough for what the phones record to be judged.
   await new Promise((resolve) => setTimeout(resolve, 3000));
 

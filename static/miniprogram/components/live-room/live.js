@@ -9,6 +9,7 @@
  */
 
 const liveroom = require('../../utils/liveroom.js');
+const { NOT_PUSHER } = require('../../utils/roomclient.js');
 const { session } = require('../../utils/session.js');
 const { BROADCAST, CALL, templateOf } = require('../common/layout.js');
 const { Stage } = require('../common/stage.js');
@@ -38,7 +39,6 @@ const TOLD = {
   5000: 'the mini program was put away',
 };
 const DISCONNECTED = -1307;
-const NOT_PUSHER = 5;
 /** How long we wait for the host's answer. */
 const REQUEST_MS = 5000;
 
@@ -151,13 +151,11 @@ class Live {
     const { userID, userName, mixed, own } = this._presenter;
     /** @type {Listed[]} */
     const list = presenter || this.linked ? this._guests.slice() : [];
-    if (!presenter && userID) {
-      const playing = this.linked ? CALL : BROADCAST;
-      list.unshift({ userID, userName, accelerateURL: this.linked ? own : mixed, playing });
-    }
+    const accelerateURL = this.linked ? own : mixed;
+    if (!presenter && accelerateURL) list.unshift({ userID, userName, accelerateURL, playing: this.linked ? CALL : BROADCAST });
     this.stage.list(list);
     // Who only watches mutes what it hears; who is heard mutes itself.
-    if (!presenter && userID) this.stage.hearAudio(userID, this.linked || !muted);
+    if (!presenter) this.stage.hearAudio(userID, this.linked || !muted);
   }
 
   _show() {
