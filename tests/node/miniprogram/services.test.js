@@ -13,8 +13,8 @@ const { real } = require('./wx.js');
 
 const given = setting();
 const open = real();
-// Patient enough to outlive a restart of the server.
-const tags = ffmpeg({ files: given.files, folder: given.folder, retryMs: 1500 });
+// As patient as a phone: a restart of the server must not outlast it.
+const tags = ffmpeg({ files: given.files, folder: given.folder, retryMs: 3000 });
 const phones = [];
 const old = [];
 
