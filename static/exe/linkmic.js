@@ -120,11 +120,12 @@ export class LinkMic {
     return this.#trtc.sendGroupMessage([{ MsgType: 'TIMCustomElem', MsgContent: { Data: text, Desc: '', Ext: '' } }], { to });
   }
 
-  /** @param {{userId: string, body: any[], nick: string}} message */
+  /** @param {{userId: string, body: any[], nick: string, time: number}} message */
   #received(message) {
     const room = this.#trtc.getRoom();
     const data = read(message.body);
     if (!room || !data || String(data.roomID) !== roomOf(room)) return;
+    if (message.time < room.enteredAt - WAIT_MS) return; // it has waited for this user, its sender has not
     const { userId } = message;
     if (data.type === 'request' && this.#part === 'presenter') {
       this.#asked(userId, String(data.userName || message.nick || userId).slice(0, 64));

@@ -184,11 +184,12 @@ export class Call {
 
   describe() {
     if (!this.#room) return null;
-    const { userId, roomId, strRoomId, role, privileges, urls, dev, kind, creator, roomInfo } = this.#room;
+    const { userId, roomId, strRoomId, role, privileges, urls, dev, kind, creator, roomInfo, time: enteredAt } = this.#room;
     const { members, streams } = this.remotes;
     const moderation = this.moderation.describe();
     return {
       userId, roomId, strRoomId, role, privileges, urls, dev: !!dev, members, streams, kind, creator, roomInfo, moderation,
+      enteredAt,
     };
   }
 
