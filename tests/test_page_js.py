@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NODE = Path(sys.executable).parent / "node"
 
 
-@pytest.mark.parametrize(("name", "least"), [("webm", 5), ("exe", 8)])
+@pytest.mark.parametrize(("name", "least"), [("webm", 5), ("exe", 8), ("linkmic", 5)])
 def test_pure_parts(name: str, least: int) -> None:
     done = subprocess.run(
         [NODE, "--test", "--test-reporter=spec", f"tests/node/{name}.test.mjs"],
