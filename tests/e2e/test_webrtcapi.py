@@ -26,6 +26,8 @@ from tests.e2e.pusher import Pusher
 PAGE = Path(__file__).parent / "page2018"
 SDK_APP_ID = 1400000078
 PHONE = Maker(ident=21, tone=660)
+PATIENT = {"wsRetryMaxTimes": 20}
+"""A busy machine may start a server more slowly than the 18 s that a page waits if it does not say otherwise."""
 
 LIBRARY_SOUND = """() => {
   const elements = [...(window.made ?? []), ...document.querySelectorAll('audio')];
@@ -390,8 +392,8 @@ async def test_wrong_tickets_and_parameters_have_the_old_numbers(browser: Browse
 async def test_the_server_goes_and_comes_back(browser: Browser, place: Place, stack: AsyncExitStack) -> None:
     """After the others, since it stops the server of this module. The call goes on; a page without patience leaves."""
     erika, erwin, felix = [await opened(stack, browser, place, user) for user in ("erika", "erwin", "felix")]
-    room = await erika.start()
-    await erwin.start(room)
+    room = await erika.start(options=PATIENT)
+    await erwin.start(room, options=PATIENT)
     await felix.start(room, options={"wsRetryMaxTimes": 0, "video": False})
     await felix.told("onLocalStreamAdd", stream="stream of 1")
     await asyncio.gather(erika.sees("erwin"), erwin.sees("erika"))
@@ -419,7 +421,7 @@ async def test_a_ticket_that_is_good_no_more_ends_the_stay(browser: Browser, pla
     """The server comes back with another secret and knows nobody: the page is told to enter again."""
     fiona = await Person.open(browser, place, "fiona")
     try:
-        await fiona.start(options={"closeLocalMedia": True})
+        await fiona.start(options={"closeLocalMedia": True, **PATIENT})
         await place.gateway.stop()
         await fiona.told("onUserDefinedWebRTCEventNotice", event="on_websocket_close_by_network_broken")
         settings = place.gateway.data / "gateway.toml"

@@ -368,6 +368,9 @@ async def check_over(page: Page) -> None:
 
 
 async def test_a_lost_server_is_looked_for_as_long_as_the_page_says(page: Page, fake: FakeGateway) -> None:
+    waits = """() => import('/sdk/webrtcapi/connection.js').then(({ patience }) =>
+      [patience(), patience(5), patience(2, 100), patience(0), patience(-1, -1), patience(1e9, 1e9)])"""
+    assert await page.page.evaluate(waits) == [18_000, 45_000, 300, 0, 0, 2**31 - 1]
     await entered(page, wsRetryMaxTimes=2, wsRetryDist=200)
     await fake.lose()
     await page.told("onWebSocketReconnection", userId="alice")
