@@ -10,12 +10,19 @@
 import { audioContext } from './microphone.js';
 
 const SHORTEST_MS = 100;
+/** The own sound is looked at at least so often, each time at all of it since the last look. */
+const LOOK_MS = 500;
+/** Samples that the browser keeps for a look, the most that it can: 0.68 s at 48 kHz. */
+const LOOKED_AT = 32768;
 const SILENCE_DB = 60;
 
 export class Volumes {
   #on;
   #timer = 0;
   #inBackground = false;
+  #lookedAt = 0;
+  /** The loudest since the last telling, 0..1. */
+  #loudest = 0;
   /** @type {{of: MediaStreamTrack, source: AudioNode, analyser: AnalyserNode, samples: Float32Array<ArrayBuffer>} | null} */
   #ear = null;
   /** @type {Map<string, number>} user → 0..100, as the server last said */
@@ -42,7 +49,13 @@ export class Volumes {
     this.stop();
     this.#inBackground = inBackground;
     if (!(intervalMs > 0)) return;
-    this.#timer = setInterval(() => void this.#measure(), Math.max(SHORTEST_MS, intervalMs));
+    const toldMs = Math.max(SHORTEST_MS, intervalMs);
+    const looks = Math.ceil(toldMs / LOOK_MS);
+    let look = 0;
+    this.#timer = setInterval(() => {
+      this.#look();
+      if (++look % looks === 0) void this.#measure();
+    }, toldMs / looks);
   }
 
   stop() {
@@ -56,12 +69,19 @@ export class Volumes {
     this.#said = new Map(users.map(({ userId, level }) => [userId, level]));
   }
 
+  #look() {
+    const now = performance.now();
+    this.#listen(this.#on.own());
+    this.#loudest = Math.max(this.#loudest, this.#peak((now - this.#lookedAt) / 1000));
+    this.#lookedAt = now;
+  }
+
   async #measure() {
+    const peak = this.#loudest;
+    this.#loudest = 0;
     if (document.hidden && !this.#inBackground) return;
     const timer = this.#timer;
     const own = this.#on.own();
-    this.#listen(own);
-    const peak = this.#peak();
     const levels = await received(this.#on.down());
     const ownLevel = peak || !own ? peak : await sent(this.#on.up(), own);
     if (timer !== this.#timer || !timer) return;
@@ -82,22 +102,24 @@ export class Volumes {
     if (this.#ear?.of === track || (!this.#ear && !track)) return;
     this.#ear?.source.disconnect();
     this.#ear = null;
+    this.#loudest = 0;
     if (!track) return;
     const context = audioContext();
     const source = context.createMediaStreamSource(new MediaStream([track]));
     const analyser = context.createAnalyser();
-    analyser.fftSize = 4096; // 85 ms at 48 kHz
+    analyser.fftSize = LOOKED_AT;
     source.connect(analyser);
     this.#ear = { of: track, source, analyser, samples: new Float32Array(analyser.fftSize) };
   }
 
-  /** @returns {number} 0..1 */
-  #peak() {
+  /** @param {number} seconds the newest of what is kept @returns {number} 0..1 */
+  #peak(seconds) {
     if (!this.#ear) return 0;
     const { analyser, samples } = this.#ear;
     analyser.getFloatTimeDomainData(samples);
     let peak = 0;
-    for (const sample of samples) peak = Math.max(peak, Math.abs(sample));
+    const count = Math.min(Math.ceil(seconds * analyser.context.sampleRate), samples.length);
+    for (const sample of samples.subarray(-count)) peak = Math.max(peak, Math.abs(sample));
     return Math.min(peak, 1);
   }
 }
