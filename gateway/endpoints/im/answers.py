@@ -21,11 +21,16 @@ from gateway.base.errors import (
     TooMany,
 )
 
-HEADERS: Final = {
+PREFLIGHT: Final = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "POST, GET, OPTIONS",
     "Access-Control-Allow-Headers": "Content-Type, X-Requested-With, Authorization",
     "Access-Control-Max-Age": "3600",
+}
+"""What a page asks before it sends a body that it calls JSON."""
+HEADERS: Final = {
+    "Content-Type": "application/json; charset=utf-8",
+    "Access-Control-Allow-Origin": "*",
     "Cache-Control": "no-store",
 }
 QUIET: Final = 60008
@@ -72,26 +77,27 @@ def error_number(error: GatewayError) -> int:
 
 def answer(fields: Mapping[str, object] | None = None) -> web.Response:
     head: dict[str, object] = {"ActionStatus": "OK", "ErrorCode": 0, "ErrorInfo": ""}
-    return _response(json.dumps({**head, **(fields or {})}).encode())
+    return written(json.dumps({**head, **(fields or {})}).encode())
 
 
 def answer_list(fields: Mapping[str, object], name: str, entries: Iterable[bytes]) -> web.Response:
     """Return an OK answer with a list of what is JSON already: an entry is written once, whoever gets it."""
     head = json.dumps({"ActionStatus": "OK", "ErrorCode": 0, "ErrorInfo": "", **fields})[:-1]
-    return _response(f'{head},"{name}":['.encode() + b",".join(entries) + b"]}")
+    return written(f'{head},"{name}":['.encode() + b",".join(entries) + b"]}")
 
 
 def failure(number: int, text: str) -> web.Response:
-    return _response(json.dumps({"ActionStatus": "FAIL", "ErrorCode": number, "ErrorInfo": text}).encode())
+    return written(json.dumps({"ActionStatus": "FAIL", "ErrorCode": number, "ErrorInfo": text}).encode())
 
 
 def plain(fields: Mapping[str, object]) -> web.Response:
     """Return these fields and no others."""
-    return _response(json.dumps(fields).encode())
+    return written(json.dumps(fields).encode())
 
 
-def _response(body: bytes) -> web.Response:
-    return web.Response(body=body, content_type="application/json", charset="utf-8", headers=HEADERS)
+def written(body: bytes) -> web.Response:
+    """Return an answer that is JSON already."""
+    return web.Response(body=body, headers=HEADERS)
 
 
 async def read_json(request: web.Request) -> dict[str, Any]:
@@ -103,7 +109,7 @@ async def read_json(request: web.Request) -> dict[str, Any]:
     if not data.strip():
         return {}
     try:
-        value = json.loads(data)
+        value = json.loads(data.decode())
     except (ValueError, RecursionError):
         raise BadRequest("the body is not JSON") from None
     if not isinstance(value, dict):

@@ -57,7 +57,7 @@ class Delivery:
         else:
             self._im.groups.rejoin(login.group, login.user_id)
             for digest, since in login.keys:
-                key = GroupKey(digest, login.group, login.user_id, since, now)
+                key = GroupKey(digest, login.group, session, since, now)
                 key.stale = True
                 self._add(session, key)
         self._im.sessions.save(session)
@@ -65,9 +65,8 @@ class Delivery:
     def give_key(self, session: Session | None, group: RoomKey) -> str:
         """Return a fresh secret by which the session (None: whoever it is) polls the group. Raises Overloaded."""
         secret, im = self._im.entry.random(16).hex(), self._im
-        user_id = "" if session is None else session.user_id
         since = im.groups.group(group, im.now_ms()).seq
-        key = GroupKey(digest_of(secret), group, user_id, since, im.clock())
+        key = GroupKey(digest_of(secret), group, session, since, im.clock())
         if session is None:
             if len(self._anonymous) >= MAX_ANONYMOUS:
                 raise Overloaded(f"{MAX_ANONYMOUS} readers without a login")
@@ -92,17 +91,13 @@ class Delivery:
 
     def polled(self, key: GroupKey, start: int) -> None:
         """A poll has come by the key: it is the one that hears from now on."""
-        session = self._session(key)
-        if session is not None and key in session.keys and not key.ended and not self.keys.hears(key):
-            for before in session.keys:
+        if key.session is not None and not key.ended and not self.keys.hears(key):
+            for before in key.session.keys:
                 if self.keys.hears(before):
                     self.keys.take_over(key, before)
                     break
         if key.stale:
             key.begin(start, self._missed(key, start))
-
-    def _session(self, key: GroupKey) -> Session | None:
-        return self._im.sessions.of(key.group.app, key.user_id) if key.user_id else None
 
     def _missed(self, key: GroupKey, start: int) -> Iterator[tuple[bytes, int]]:
         """What was said before this run of the server, and the client has not got."""
@@ -119,9 +114,8 @@ class Delivery:
     def touch(self, key: GroupKey) -> None:
         """Whoever polls by the key is there."""
         now = key.seen_at = self._im.clock()
-        session = self._session(key)
-        if session is not None and key in session.keys:
-            self._im.sessions.touch(session, now)
+        if key.session is not None and not key.session.ended:
+            self._im.sessions.touch(key.session, now)
 
     def forget_keys(self, session: Session) -> None:
         keys, session.keys = session.keys, []
@@ -235,10 +229,9 @@ class Delivery:
             key.put(entry)
             self.keys.deafen(key)
             self._anonymous.pop(key, None)
-            session = self._session(key)
-            if session is not None and session.group == group:
-                session.group = None
-                self._im.sessions.save(session)
+            if key.session is not None and key.session.group == group:
+                key.session.group = None
+                self._im.sessions.save(key.session)
 
     def _tell(self, group: RoomKey, user_id: str, notice: chat.Notice) -> None:
         """Into the group's poll what is about being in it, into the personal one the rest."""

@@ -15,10 +15,13 @@ from __future__ import annotations
 import collections
 import hashlib
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gateway.endpoints.im.waiters import Waiters
 from gateway.rooms.room import RoomKey
+
+if TYPE_CHECKING:
+    from gateway.endpoints.im.sessions import Session
 
 QUEUE: Final = 500
 """Entries that wait for one key; the oldest go first."""
@@ -29,7 +32,7 @@ MAX_NUMBER: Final = (1 << 53) - 1
 
 
 class GroupKey:
-    """One key. `since` is the group's seq when it was given, `user_id` "" for whoever has not logged in."""
+    """One key. `since` is the group's seq when it was given; `session` is None for whoever has not logged in."""
 
     __slots__ = (
         "_entries",
@@ -40,16 +43,16 @@ class GroupKey:
         "group",
         "repeats",
         "seen_at",
+        "session",
         "since",
         "stale",
-        "user_id",
         "waiters",
     )
 
-    def __init__(self, digest: str, group: RoomKey, user_id: str, since: int, now: float) -> None:
+    def __init__(self, digest: str, group: RoomKey, session: Session | None, since: int, now: float) -> None:
         self.digest = digest
         self.group = group
-        self.user_id = user_id
+        self.session = session
         self.since = since
         self.seen_at = now
         self.ended = False
@@ -61,6 +64,11 @@ class GroupKey:
         self.waiters = Waiters()
         self.given = self._last = since << SHIFT
         self._entries: collections.deque[tuple[int, bytes, int]] = collections.deque(maxlen=QUEUE)
+
+    @property
+    def user_id(self) -> str:
+        """ "" for whoever has not logged in."""
+        return "" if self.session is None else self.session.user_id
 
     def put(self, entry: bytes, seq: int = 0) -> None:
         """Let an entry wait; `seq` is its message's in the group, 0 for what has none."""

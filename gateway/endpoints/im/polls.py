@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -103,30 +104,28 @@ async def group_poll(im: Im, request: web.Request, body: Body) -> web.Response:
     key, there = im.delivery.keys.find(name), is_there(request)
     if key is None:
         await _hold(im, im.idle, there, im.times.hold_s)
-        return _quiet(im, name, max(1, start))
+        return _group_answer(im, name, max(1, start), [])
     im.delivery.touch(key)
     im.delivery.polled(key, start)
     key.acknowledge(start)
     entries, next_seq = key.give(again=True)
     if not entries:
         await _hold(im, key.waiters, there, im.times.hold_s)
-        im.delivery.touch(key)
         if there():
             entries, next_seq = key.give(again=False)
         else:
             key.waiters.wake()
     elif key.repeats > MAX_REPEATS:
         await asyncio.sleep(im.times.error_s)
+    return _group_answer(im, name, next_seq, entries)
+
+
+def _group_answer(im: Im, name: str, next_seq: int, entries: list[bytes]) -> web.Response:
+    """Key, NextSeq and HoldTime are used in the next request. Nothing new is an answer that is well and empty: old
+    clients take every error of this poll for being kicked."""
+    # Written by hand: under load this is half of what the answer costs.
+    head = f'{{"ActionStatus":"OK","ErrorCode":0,"ErrorInfo":"","Key":{json.dumps(name)},"NextSeq":{next_seq}'
+    head += f',"HoldTime":{im.times.told_s}'
     if not entries:
-        return _quiet(im, name, next_seq)
-    return answers.answer_list(_head(im, name, next_seq), "RspMsgList", entries)
-
-
-def _head(im: Im, name: str, next_seq: int) -> dict[str, object]:
-    """All three are used in the next request; without one of them it would be wrong."""
-    return {"Key": name, "NextSeq": next_seq, "HoldTime": im.times.told_s}
-
-
-def _quiet(im: Im, name: str, next_seq: int) -> web.Response:
-    """Well and empty: old clients take every error of this poll for being kicked."""
-    return answers.answer(_head(im, name, next_seq))
+        return answers.written(f"{head}}}".encode())
+    return answers.written(b"".join((head.encode(), b',"RspMsgList":[', b",".join(entries), b"]}")))

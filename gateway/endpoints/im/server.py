@@ -106,7 +106,7 @@ class Im:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         if request.method == "OPTIONS":
-            return web.Response(status=204, headers=answers.HEADERS)
+            return web.Response(status=204, headers=answers.PREFLIGHT)
         service, command = request.match_info["service"], request.match_info["command"]
         if command == "jsonvideoapp":
             return await video_app.answer(self, request)
