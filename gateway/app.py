@@ -183,7 +183,12 @@ class Gateway:
         metrics = self._metrics(rtmp, rtc, flv, pool, relays)
         access = Access(config.http, config.public, config.room_api)
         service = RoomService(self.entry, access, self.groups, book=room_tokens)
-        im = Im(self.entry, config=config.messages, uses_rooms=service.sessions.holds)
+        im = Im(
+            self.entry,
+            config=config.messages,
+            administrators=config.rooms.administrators,
+            uses_rooms=service.sessions.holds,
+        )
         app = make_app(
             WebContext(
                 http=config.http,

@@ -99,13 +99,7 @@ def destroy(im: Im, who: Who, body: Body) -> Fields:
     key = group_key(who, body)
     if key not in im.groups:
         raise NoSuchRoom(f"no group {key.id}")
-    if key in im.entry.directory.rooms:
-        im.entry.directory.moderation.check(key, None if who.is_admin else who.user_id)
-        im.entry.directory.close_room(key)
-        return {}
-    if not who.is_admin and im.groups.owner(key) != who.user_id:
-        raise NotPermitted("only who made the group may end it")
-    im.groups.dissolve(key, im.now_ms())
+    im.entry.moderator.dismiss(None if who.is_admin else who.user_id, key)
     return {}
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from aiohttp import web
@@ -27,6 +27,7 @@ from gateway.endpoints.im.moderation import MODERATION, Command
 from gateway.endpoints.im.requests import Who, app_number
 from gateway.endpoints.im.sessions import KICKED, LOGGED_OUT, MAX_AGE_S, Session, Sessions
 from gateway.endpoints.im.waiters import Waiters
+from gateway.rooms.moderation import ADMINISTRATORS
 from gateway.rooms.room import check_user_id
 
 MAX_HELD: Final = 40000
@@ -61,6 +62,7 @@ class Im:
         wall: Callable[[], float] = wall,
         *,
         config: MessagesConfig | None = None,
+        administrators: Collection[str] = ADMINISTRATORS,
         uses_rooms: Callable[[int, str], bool] = lambda app, user_id: False,
     ) -> None:
         self.entry = entry
@@ -68,6 +70,7 @@ class Im:
         self.groups = entry.messages.groups
         self.clock = clock
         self.uses_rooms = uses_rooms
+        self._administrators = frozenset(administrators)
         self.anonymous_groups = frozenset((config or MessagesConfig()).anonymous_groups)
         self.sessions = Sessions(lambda: entry.random(24).hex(), self.groups.accounts)
         self.delivery = Delivery(self)
@@ -153,7 +156,8 @@ class Im:
         user_id = check_user_id(query.get("identifier", ""))
         user_sig = query.get("usersig", "")
         self.entry.tickets.user(app, user_id, user_sig)
-        return Who(app.sdk_app_id, user_id, guest=self.entry.tickets.is_guest_ticket(user_sig))
+        guest = self.entry.tickets.is_guest_ticket(user_sig)
+        return Who(app.sdk_app_id, user_id, guest=guest, is_admin=not guest and user_id in self._administrators)
 
     def _call(self, service: str, command: str, who: Who, body: Mapping[str, Any]) -> Mapping[str, object]:
         handle = self._commands.get(f"{service}/{command}")
