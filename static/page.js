@@ -73,6 +73,8 @@ const people = new People(trtc, {
     if (on) await startDevices();
   },
   opened: () => chat.toggle(false),
+  mayModerate: (userId) => moderating.mayModerate(userId),
+  moderate: (userId) => moderating.open(userId),
 });
 const links = new Links(trtc, () => ({ room: place.get('room') ?? '', text: place.has('text') }));
 const moderating = new Moderating(trtc, { devices, tiles, chat }, (userId) => nameOf(userId));

@@ -143,6 +143,7 @@ export class Exe {
     const wish = this.#wish;
     const room = this.#trtc.getRoom();
     if (!wish || !room) return;
+    if (!wish.title) this.#wish = { ...wish, title: room.roomInfo ?? '' };
     const roomID = String(room.roomId ?? room.strRoomId);
     this.#opener.tell('entered', { roomID, userID: room.userId });
     this.#event('roomStatus', { code: 0, msg: '' });
@@ -187,7 +188,6 @@ export class Exe {
 
   reword() {
     this.#home.reword();
-
   }
 
   /** Whether leaving ends the room for everybody. */

@@ -50,8 +50,9 @@ export class Home {
     const user = this.#field('user');
     if (!user.value) user.value = wish?.nick || wish?.user || recall('name') || '';
     if (wish?.kinds.length) this.#field('kind').value = wish.kinds[0];
-    byId('exeAgain').hidden = !wish?.room;
-    byId('exeCreate').classList.toggle('primary', !wish?.room);
+    const known = !!wish?.room && !wish.wrong.length;
+    byId('exeAgain').hidden = !known;
+    byId('exeCreate').classList.toggle('primary', !known);
     this.reword();
     clearInterval(this.#timer);
     this.#timer = setInterval(() => document.hidden || void this.#list(), LIST_EVERY_MS);

@@ -1,7 +1,7 @@
 // @ts-check
 /** The panel of a RoomService room: who wants to be seen and heard, who is, who watches. */
 
-import { announce, busy, byId, make, write } from '../page/dom.js';
+import { announce, busy, byId, copyOf, find, make, write } from '../page/dom.js';
 import { alert, clearAlerts, toast, wordsOf } from '../page/troubles.js';
 import { language, say } from '../words.js';
 import { LinkMic } from './linkmic.js';
@@ -9,6 +9,10 @@ import { LinkMic } from './linkmic.js';
 /**
  * @typedef {import('../sdk/trtc.js').default} Library
  * @typedef {import('../page/tiles.js').Me} Me
+ * @typedef {{
+ *   me: () => Me | null, linked: (on: boolean) => Promise<void>, opened: () => void,
+ *   mayModerate: (userId: string) => boolean, moderate: (userId: string) => void,
+ * }} Handlers `linked`: this member sends from now on, or no more; `opened`: the panel was opened
  */
 
 const SHOWN = 100;
@@ -18,17 +22,20 @@ export class People {
   #me;
   #linkMic;
   #opened;
+  #mayModerate;
+  #moderate;
   #known = '';
 
   /**
    * @param {Library} trtc
-   * @param {{me: () => Me | null, linked: (on: boolean) => Promise<void>, opened: () => void}} on `linked`: this member
-   *   sends from now on, or no more; `opened`: the panel was opened
+   * @param {Handlers} on
    */
-  constructor(trtc, { me, linked, opened }) {
+  constructor(trtc, { me, linked, opened, mayModerate, moderate }) {
     this.#trtc = trtc;
     this.#me = me;
     this.#opened = opened;
+    this.#mayModerate = mayModerate;
+    this.#moderate = moderate;
     this.#linkMic = new LinkMic(trtc, {
       changed: () => this.draw(),
       asked: ({ name }) => {
@@ -76,7 +83,7 @@ export class People {
     byId('asking').hidden = !asking.length;
     byId('asking').setAttribute('aria-label', say('linkCount', asking.length));
     if (!room || !me || byId('people').hidden) return;
-    const known = JSON.stringify([room.members, room.creator, me, part, asking, language()]);
+    const known = JSON.stringify([room.members, room.creator, me, part, asking, language(), this.#trtc.getRoom()?.moderation.moderator]);
     if (known === this.#known) return; // whoever goes through the list by keyboard keeps the place
     this.#known = known;
     byId('requests').replaceChildren(...asking.map((one) => this.#request(one)));
@@ -114,7 +121,17 @@ export class People {
     line.append(make('span', 'name', own ? say('you', nick || userId) : nick || userId));
     if (userId === creator) line.append(make('span', 'badge', say('presenter')));
     else if (presents && role === 'anchor') line.append(this.#button('linkEnd', '', () => this.#linkMic.end(userId)));
+    if (this.#mayModerate(userId)) line.append(this.#menu(userId, nick || userId));
     return line;
+  }
+
+  /** @param {string} userId @param {string} name */
+  #menu(userId, name) {
+    const menu = find(copyOf('personMenu'), 'button');
+    menu.title = say('moderate', name);
+    menu.setAttribute('aria-label', menu.title);
+    menu.addEventListener('click', () => this.#moderate(userId));
+    return menu;
   }
 
   /** @param {string} key @param {string} name @param {() => Promise<unknown>} act */

@@ -54,7 +54,6 @@ export class Pushing {
     byId('pushing').hidden = true;
   }
 
-
   #again() {
     return { key: 'tryAgain', act: () => void this.start(this.#url) };
   }

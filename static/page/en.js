@@ -105,6 +105,8 @@ export const EN = {
   leaveTitle: 'Leave the room',
   leaveAlone: 'Leave; the others stay',
   endForAll: 'End the room for all',
+  endTitle: 'End the broadcast for all?',
+  end: 'End',
   off_audio: 'Your microphone was turned off by {0}.',
   off_video: 'Your camera was turned off by {0}.',
   off_words: 'The chat was closed for you by {0}.',
@@ -209,5 +211,6 @@ export const EN = {
   endedElsewhere: 'Another program of yours has ended this call.',
   endedByTime: 'The server heard nothing of you for too long.',
   roomMissing: 'Room {0} does not exist.',
+  noSuchRoom: 'There is no such room: it is over, or not open yet.',
   badName: 'A guest’s name has 4 to 24 letters, digits and _, a letter first. Choose another name.',
 };

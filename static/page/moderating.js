@@ -47,9 +47,9 @@ export class Moderating {
     this.#tiles = tiles;
     this.#chat = chat;
     this.#nameOf = nameOf;
-    tiles.armMenus((userId) => this.#open(userId));
+    tiles.armMenus((userId) => this.open(userId));
     trtc.on(TRTC.EVENT.MODERATED, (own) => void this.#moderated(own));
-    byId('everyone').addEventListener('click', () => this.#open(EVERYBODY));
+    byId('everyone').addEventListener('click', () => this.open(EVERYBODY));
     for (const medium of MEDIA) {
       this.#press(`${medium}Member`, () => this.#toggle(this.#userId, medium));
       this.#press(`${medium}Everyone`, () => this.#toggle(EVERYBODY, medium));
@@ -63,18 +63,30 @@ export class Moderating {
     return this.#trtc.getRoom()?.moderation ?? { moderator: false, everybody: NOTHING, own: NOTHING, members: {} };
   }
 
-  /** Whether leaving is a question: the others could be sent home too, and are not anyway. */
+  /** Whether this visitor presents a broadcast, which ends with its stay, also for viewers that no list shows. */
+  get #leads() {
+    const room = this.#trtc.getRoom();
+    return room?.kind === 'live_room' && room.creator === room.userId;
+  }
+
+  /** Whether leaving is a question: the others can be sent home too, or will be. */
   get mayEnd() {
     const room = this.#trtc.getRoom();
-    if (!room?.members.length || !this.state.moderator) return false;
-    return room.kind !== 'live_room' || room.creator !== room.userId;
+    return !!room && (this.#leads || (this.state.moderator && room.members.length > 0));
+  }
+
+  /** Whether a member has a menu. @param {string} userId */
+  mayModerate(userId) {
+    const room = this.#trtc.getRoom();
+    return this.state.moderator && userId !== room?.creator && userId !== room?.userId;
   }
 
   draw() {
     const { moderator, everybody, own, members } = this.state;
     byId('everyone').hidden = !moderator;
+    write(find(byId('leave'), '.word'), this.#leads ? 'end' : 'leave');
     if (!moderator) this.#close();
-    this.#tiles.moderation(members, (userId) => moderator && userId !== this.#trtc.getRoom()?.creator);
+    this.#tiles.moderation(members, (userId) => this.mayModerate(userId));
     this.#draw('Everyone', everybody);
     if (dialog('memberDialog').open) {
       const here = this.#trtc.getRoom()?.members.some(({ userId }) => userId === this.#userId);
@@ -100,6 +112,9 @@ export class Moderating {
    */
   async askHowToLeave() {
     const asked = dialog('leaveDialog');
+    const leads = this.#leads;
+    write(byId('leaveTitle'), leads ? 'endTitle' : 'leaveTitle');
+    find(asked, '[value=leave]').hidden = leads;
     asked.returnValue = '';
     asked.showModal();
     await new Promise((resolve) => asked.addEventListener('close', resolve, { once: true }));
@@ -108,8 +123,8 @@ export class Moderating {
 
   // --- the moderator's side
 
-  /** @param {string} userId */
-  #open(userId) {
+  /** Show what can be done about a member. @param {string} userId */
+  open(userId) {
     this.#userId = userId;
     dialog(userId === EVERYBODY ? 'everyoneDialog' : 'memberDialog').showModal();
     this.draw();

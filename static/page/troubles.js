@@ -39,7 +39,7 @@ const REASONS = {
   no_guests: 'noGuests',
   bad_name: 'badName',
   room_missing: 'roomMissing',
-  no_such_room: 'roomMissing',
+  no_such_room: 'noSuchRoom',
   room_full: 'roomFull',
   not_permitted: 'notPermitted',
   unreachable: 'unreachable',

@@ -106,6 +106,8 @@ export const ZH = {
   leaveTitle: '离开房间',
   leaveAlone: '离开，其他人继续',
   endForAll: '为所有人结束房间',
+  endTitle: '为所有人结束直播？',
+  end: '结束',
   off_audio: '你的麦克风已被 {0} 关闭。',
   off_video: '你的摄像头已被 {0} 关闭。',
   off_words: '{0} 已禁止你发言。',
@@ -207,5 +209,6 @@ export const ZH = {
   endedElsewhere: '你的另一个程序结束了本次通话。',
   endedByTime: '服务器长时间没有收到你的消息。',
   roomMissing: '房间 {0} 不存在。',
+  noSuchRoom: '没有这个房间：它已经结束，或尚未开启。',
   badName: '访客的名字须为 4 到 24 个字母、数字或 _，以字母开头。请换一个名字。',
 };

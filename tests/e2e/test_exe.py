@@ -154,8 +154,9 @@ async def test_a_lesson(gateway: Gateway, visits: Visits, tmp_path: Path) -> Non
         await until(lambda: looks(tab, "[data-user=teacher]", CAMERA), 20)
         # Its end is the room's end, told to everybody, and the file is whole.
         closed = asyncio.create_task(phone.heard(5))
+        await tab.page.click("#leave")
         async with tab.page.expect_download() as coming:
-            await tab.page.click("#leave")
+            await tab.page.click("#leaveDialog [value=end]")
         assert (await coming.value).suggested_filename.startswith("call_lesson1_")
         while (notice := await asyncio.wait_for(closed, 15))["MsgBody"]["ReportType"] != 5:
             closed = asyncio.create_task(phone.heard(5))
@@ -182,7 +183,12 @@ async def test_a_browser_watches_and_speaks(gateway: Gateway, visits: Visits) ->
     await host.page.click("[data-user=fan2] [data-act=linkEnd]")
     await says(fan, "The presenter has ended your part")
     await host.wait("() => !document.querySelector('.tile[data-user=fan2]')")
+    await host.page.click("[data-user=fan2] [aria-haspopup=dialog]")
+    await host.page.click("#wordsMember")
+    await fan.wait("() => document.getElementById('moderated').textContent.includes('chat was closed')")
+    await host.page.keyboard.press("Escape")
     await host.page.click("#leave")
+    await host.page.click("#leaveDialog [value=end]")
     await says(fan, "The room was closed")
     await shown(fan, "#exeAgain")
 
@@ -200,7 +206,7 @@ async def test_what_goes_wrong_is_said(gateway: Gateway, visits: Visits) -> None
     await says(tab, "it belongs to owner")
     await shown(tab, "#exeHome")
     for change, words in (
-        ({"roomAction": "enterRoom", "roomID": "nowhere"}, "no room"),
+        ({"roomAction": "enterRoom", "roomID": "nowhere"}, "no such room"),
         ({"userID": "a b"}, "cannot be a user"),
         ({"userSig": "eJbad"}, "ticket"),
     ):

@@ -254,7 +254,7 @@ async def test_a_refusal_is_tried_three_times_more() -> None:
         relay = w.start(where(server))
         await until(lambda: relay.state is RelayState.ENDED)
         assert w.told == 3 * [("waiting", "refused"), ("connecting", "")] + [("ended", "refused")]
-        assert relay.words == "the server there refused: not you (Publish.BadName)"
+        assert relay.words == "not you (Publish.BadName)"
         assert server.connections == 4 and w.relays.failed == 1
 
 

@@ -64,7 +64,7 @@ class Push(asyncio.Protocol):
                         if not self.began.done():
                             self.began.set_result(None)
                     case Refused():
-                        self._fail(Reason.REFUSED, f"the server there refused: {_said(event)}")
+                        self._fail(Reason.REFUSED, _said(event))
                     case Ended():
                         self._fail(Reason.LOST, f"the server there ended the stream: {_said(event)}")
                     case _:
