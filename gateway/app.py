@@ -236,6 +236,7 @@ class Gateway:
         metrics.gauge("members", "Members of all rooms", lambda: len(directory.members))
         metrics.gauge("messages_bytes", "Memory for messages that are kept", lambda: groups.kept_bytes)
         metrics.counter("messages", "Messages to rooms", lambda: groups.posted)
+        metrics.gauge("messages_waiting", "Messages that wait for users who are away", lambda: len(groups.waiting))
         metrics.gauge("streams", "Streams in memory", lambda: len(streams))
         metrics.gauge("bridges", "Bridges that run", lambda: sum(stream.bridging is not None for stream in streams))
         metrics.gauge("webrtc_up", "Connections that send", lambda: len(rtc.ups))
