@@ -14,8 +14,12 @@ if TYPE_CHECKING:
 
 
 def check_may_join(entry: Entry, key: RoomKey, user_id: str) -> None:
-    """Raises NotPermitted. What is said in a room that needs a privateMapKey is for those who are in it."""
-    if entry.directory.is_blocked(key, user_id):
+    """Raises NotPermitted. What is said in a room that needs a privateMapKey is for those who are in it.
+
+    Whoever was thrown out of a room enters it first, and of a group without one just joins again, unless it is banned.
+    """
+    directory = entry.directory
+    if directory.is_banned(key, user_id) or (key in directory.rooms and directory.is_blocked(key, user_id)):
         raise NotPermitted("not allowed into this group")
     if not may_hear(entry, key, user_id):
         raise NotPermitted("the room must be entered first")

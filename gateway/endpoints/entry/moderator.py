@@ -54,11 +54,15 @@ class Moderator:
 
     # --- members
 
-    def kick(self, by: str | None, room: RoomKey, user_id: str) -> bool:
-        """Throw a user out, with all that it plays, pushes and reads there; return whether it was a member."""
+    def kick(self, by: str | None, room: RoomKey, user_id: str, *, silent: bool = False) -> bool:
+        """Throw a user out, with all that it plays, pushes and reads there; return whether it was a member.
+
+        `silent`: the group has no tip of it.
+        """
         self.check(by, room, user_id)
+        groups, now_ms = self._messages.groups, self._messages.now_ms()
+        groups.remove(room, user_id, self._clock(), now_ms, by or chat.SYSTEM, silent=silent)
         present = self._directory.kick(room, user_id)
-        self._messages.groups.quit(room, user_id, self._clock())
         log.info("[room %s] %s was thrown out by %s", room.id, user_id, by or "the operator")
         return present
 
@@ -86,6 +90,9 @@ class Moderator:
         """Mute (True) or unmute (False) media of one user for so long; what is left out stays as it is."""
         self.check(by, room, user_id)
         self._moderation.mute(room, user_id, wanted, until=self._until(seconds), by=by or "")
+        if Medium.WORDS in wanted:
+            lasts_s = int(min(seconds, ENDLESS_S)) if wanted[Medium.WORDS] else 0
+            self._tip(room, by, chat.TIP_MEMBER_CHANGED, user_id, shut_up_s=lasts_s)
 
     def decide_rights(self, by: str | None, room: RoomKey, user_id: str, rights: Privilege | None) -> None:
         """Let a user have these rights here whatever its ticket says; None: what the ticket says."""
@@ -98,6 +105,9 @@ class Moderator:
         """Mute or unmute media of everybody but moderators, those who come later too."""
         self.check(by, room)
         self._moderation.mute_everybody(room, wanted, by=by or "")
+        if Medium.WORDS in wanted:
+            changed = {"MuteAllMember": "On" if wanted[Medium.WORDS] else "Off"}
+            self._tip(room, by, chat.TIP_GROUP_CHANGED, changed=changed)
 
     def dismiss(self, by: str | None, room: RoomKey) -> None:
         """End the room for all, and everything that is played and pushed in it."""
@@ -114,6 +124,21 @@ class Moderator:
         if not text or not chat.is_sound(text) or len(text.encode()) > chat.GROUP_BYTES:
             raise BadRequest(f"text: 1 to {chat.GROUP_BYTES} bytes are needed")
         self._messages.groups.notice(room, text, now_ms=self._messages.now_ms())
+
+    def _tip(
+        self,
+        room: RoomKey,
+        by: str | None,
+        op: int,
+        *users: str,
+        changed: Mapping[str, str] | None = None,
+        shut_up_s: int | None = None,
+    ) -> None:
+        """Tell users of the old IM, who have no other word of it."""
+        messages = self._messages
+        messages.groups.tip(
+            room, op, by or chat.SYSTEM, users, now_ms=messages.now_ms(), changed=changed, shut_up_s=shut_up_s
+        )
 
     def _until(self, seconds: float) -> float:
         return FOREVER if seconds >= ENDLESS_S else self._clock() + seconds

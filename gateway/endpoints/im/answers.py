@@ -42,6 +42,10 @@ class GroupTaken(NameTaken):
     """The group id is taken: `code` 10025 by the caller itself, 10021 by another."""
 
 
+class BadGroup(BadRequest):
+    """A GroupId that cannot be one."""
+
+
 class NotAdmin(NotPermitted):
     """The command is for the operator's own servers, and the userSig is not an administrator's."""
 
@@ -52,6 +56,7 @@ class LoginIsOver(BadTicket):
 
 _TICKETS: Final = {1: 70002, 8: 70009, 9: 70001, 13: 70013, 14: 70020}
 _ERRORS: Final[tuple[tuple[type[GatewayError], int], ...]] = (
+    (BadGroup, 10015),
     (BadRequest, 10004),
     (TooLarge, 80002),
     (TooMany, 10023),

@@ -9,7 +9,7 @@ from gateway.base.errors import BadRequest, NoSuchRoom, NotPermitted
 from gateway.endpoints.entry.joining import check_may_join
 from gateway.endpoints.im.account import check_admin
 from gateway.endpoints.im.answers import GroupTaken
-from gateway.endpoints.im.moderation import Command
+from gateway.endpoints.im.moderation import Command, check_speaks
 from gateway.endpoints.im.requests import Who, group_key, number, text, texts
 from gateway.rooms.groups import GroupInfo
 from gateway.rooms.room import RoomKey, check_user_id
@@ -99,7 +99,7 @@ def destroy(im: Im, who: Who, body: Body) -> Fields:
     key = group_key(who, body)
     if key not in im.groups:
         raise NoSuchRoom(f"no group {key.id}")
-    im.entry.moderator.dismiss(None if who.is_admin else who.user_id, key)
+    im.entry.moderator.dismiss(None if who.is_admin else check_speaks(im, who, key), key)
     return {}
 
 

@@ -27,6 +27,11 @@ class Who:
     is_admin: bool = False
     """An administrator's userSig came with the call, in the place of a login's `a2`: the operator's own server asks."""
 
+    @property
+    def is_guest(self) -> bool:
+        """Whether what proves the name was given to a guest: this userSig, or the one that has logged in."""
+        return self.guest if self.session is None else self.session.guest
+
 
 def app_number(text: str) -> int | None:
     """Read `sdkappid` of the query; None for ""."""

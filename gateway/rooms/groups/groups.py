@@ -318,13 +318,19 @@ class Groups:
         self._tip_member(key, chat.TIP_QUIT, user_id, user_id, now, now_ms)
         return True
 
-    def remove(self, key: RoomKey, user_id: str, now: float, now_ms: int, operator: str = chat.SYSTEM) -> bool:
-        """A user of the old IM is thrown out, and told so (ReportType 4); return whether it was in."""
+    def remove(
+        self, key: RoomKey, user_id: str, now: float, now_ms: int, operator: str = chat.SYSTEM, *, silent: bool = False
+    ) -> bool:
+        """A user of the old IM is thrown out, and told so (ReportType 4); return whether it was in.
+
+        `silent`: the others are not told.
+        """
         if user_id not in self._members.of(key):
             return False
         self.tell(key, user_id, chat.REMOVED, now_ms=now_ms, operator=operator)
         self._leave(key, user_id, now)
-        self.tip(key, chat.TIP_KICKED, operator, (user_id,), now_ms=now_ms)
+        if not silent:
+            self.tip(key, chat.TIP_KICKED, operator, (user_id,), now_ms=now_ms)
         return True
 
     def _leave(self, key: RoomKey, user_id: str, now: float) -> bool:

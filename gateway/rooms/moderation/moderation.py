@@ -83,9 +83,12 @@ class Moderation:
     def authority(self, room: RoomKey, user_id: str | None) -> Authority:
         if user_id is None:
             return Authority.OPERATOR
-        if user_id in self._administrators:
+        if self.is_administrator(user_id):
             return Authority.ADMINISTRATOR
         return Authority.CREATOR if user_id and user_id == self.creator_of(room) else Authority.MEMBER
+
+    def is_administrator(self, user_id: str) -> bool:
+        return user_id in self._administrators
 
     def check(self, room: RoomKey, by: str | None, target: str = "") -> None:
         """Raise NotPermitted unless `by` may moderate the room, and in it `target` ("": the room itself)."""
