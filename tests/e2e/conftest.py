@@ -26,13 +26,21 @@ CAMERA = Maker(ident=99, tone=900)
 """What Chromium's fake camera and microphone show in every test."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark all before pytest-xdist looks: it reads the groups in the same hook."""
     here = Path(__file__).parent
     for item in items:
         if item.path.is_relative_to(here):
             item.add_marker(pytest.mark.xdist_group("beside" if item.path.name in BESIDE else "e2e"))
         if item.path.is_relative_to(here) and item.get_closest_marker("asyncio") is not None:
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Fail where the groups have no effect: tests whose timing is real would run two at a time."""
+    if getattr(session.config.option, "loadgroup", False):
+        assert all("@" in item.nodeid for item in session.items if item.get_closest_marker("xdist_group"))
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import re
 import signal
 import socket
@@ -23,15 +24,20 @@ from gateway.base.config import Config
 from gateway.services.keys import TOKEN_FILE
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-START_TIMEOUT_S = 20.0
+START_TIMEOUT_S = 40.0
 STOP_TIMEOUT_S = 8.0
 
 
+_ports = random.SystemRandom().sample(range(10000, 32768), 5000)
+
+
 def free_port(kind: int = socket.SOCK_STREAM) -> int:
-    """Return a port of 127.0.0.1 that nobody had a moment ago."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port of 127.0.0.1 that nobody has, and that no outgoing connection is given (those begin at 32768)."""
+    while True:
+        port = _ports.pop()
+        with socket.socket(socket.AF_INET, kind) as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Gateway:
