@@ -135,6 +135,23 @@ async def test_who_is_muted_writes_nothing_by_any_face_until_it_ends() -> None:
         assert (await bob.request("message", random=1, body=TEXT))["ok"]
 
 
+async def test_a_mini_program_is_told_what_of_it_is_muted() -> None:
+    async with World() as world:
+        alice, phone = await world.enter("alice"), await world.login("phone")
+        assert (await moderate(alice, "mute", "phone", audio=True))["ok"]
+        told = await phone.expect(cmd="muted")
+        assert told == {"cmd": "muted", "audio": True, "video": False, "words": False, "by": "alice"}
+        assert (await moderate(alice, "mute", words=True))["ok"]
+        assert (await phone.expect(cmd="muted"))["words"]
+        again = await world.login("phone")
+        assert (await again.expect(cmd="muted"))["by"] == ""
+        world.entry.moderator.mute_everybody(None, world.key(), {Medium.WORDS: False, Medium.VIDEO: False})
+        assert (await again.expect(cmd="muted"))["words"] is False
+        world.entry.moderator.mute(None, world.key(), "bob", {Medium.AUDIO: True})
+        world.entry.moderator.mute(None, world.key(), "phone", {Medium.AUDIO: True})
+        assert not [frame for frame in again.messages if frame.get("cmd") == "muted"]
+
+
 async def test_muted_media_stop_on_their_way_and_the_member_cannot_lift_it(
     peers: Callable[[Client], Peers],
 ) -> None:

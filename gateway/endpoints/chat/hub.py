@@ -26,6 +26,7 @@ from gateway.rooms.groups import (
     MessagePosted,
     UserNotice,
 )
+from gateway.rooms.moderation import ModerationEvent, RightsDecided, RoomModerated
 from gateway.rooms.room import RoomKey
 from gateway.wire import chat
 
@@ -49,6 +50,7 @@ class Chat:
         entry.messages.elsewhere.append(lambda app, user_id: (app, user_id) in self._users)
         entry.directory.events.on("event", self._on_event)
         entry.messages.events.on("event", self._on_message)
+        entry.directory.moderation.events.on("event", self._on_decision)
 
     def routes(self) -> list[web.RouteDef]:
         return [web.get("/im", self._handle)]
@@ -71,6 +73,7 @@ class Chat:
     async def aclose(self) -> None:
         self.entry.directory.events.remove_listener("event", self._on_event)
         self.entry.messages.events.remove_listener("event", self._on_message)
+        self.entry.directory.moderation.events.remove_listener("event", self._on_decision)
         for timer in self._absent.values():
             timer.cancel()
 
@@ -131,6 +134,14 @@ class Chat:
         elif isinstance(event, events.MemberLeft):
             for session in list(self._by_room.get(event.room, ())):
                 session.member_left()
+
+    def _on_decision(self, decision: ModerationEvent) -> None:
+        """A moderator has muted somebody, or everybody: those it is about are told."""
+        if isinstance(decision, RightsDecided):
+            return
+        for session in self._by_room.get(decision.room, ()):
+            if isinstance(decision, RoomModerated) or session.user_id == decision.user_id:
+                session.muted(decision.by)
 
     def _on_message(self, event: GroupEvent) -> None:
         """Somebody has written: the frame is made once, whoever gets it."""

@@ -27,6 +27,7 @@ from gateway.endpoints.entry.socket import (
     Socket,
 )
 from gateway.rooms.directory.directory import MAX_NICK
+from gateway.rooms.moderation import Medium
 from gateway.rooms.room import Member, RoomKey, check_user_id
 from gateway.wire import chat
 from gateway.wire.chat import Backlog
@@ -63,6 +64,7 @@ class ImSession:
         self._backlog: Backlog | None = None
         self._told: list[tuple[str, str]] | None = None
         self._list_timer: asyncio.Handle | None = None
+        self._muted = {medium.value: False for medium in Medium}
         self._log = Tagged(logging.getLogger(__name__), "im")
 
     async def run(self, request: web.Request) -> web.StreamResponse:
@@ -241,6 +243,7 @@ class ImSession:
         joined |= {"JoinedStatus": "JoinedSuccess", "GroupId": member.key.id, "LongPollingKey": key}
         self.event("join_group_event", 0, joined)
         self._send_list(always=True)
+        self.muted("")
         self._send_backlog(backlog, member.key.id)
         self._backlog = None
 
@@ -279,6 +282,17 @@ class ImSession:
         if now != self._told or always:
             self._told = now
             self._send({"cmd": "userlist", "userlist": [{"userid": user, "playurl": url} for user, url in now]})
+
+    def muted(self, by: str) -> None:
+        """Say what of this member moderators have muted, where that has changed. `by`: who said so last."""
+        member = self._member
+        if member is None:
+            return
+        moderation = self._entry.directory.moderation
+        now = {medium.value: moderation.is_muted(member.key, self.user_id, medium) for medium in Medium}
+        if now != self._muted:
+            self._muted = now
+            self._send({"cmd": "muted", **now, "by": by})
 
     def member_left(self) -> None:
         """Somebody has left the room. If it is us (quit_room), the connection goes on without a room."""
