@@ -69,6 +69,7 @@ export const EN = {
   recordOff: 'The recording has ended.',
   recorded: 'Recorded: {0} ({1} MB)',
   recordNeedsClick: 'The browser starts the sound of a recording only after a click in this page.',
+  recordNoSound: 'The browser finds no sound output here, and mixes no sound without one. Connect headphones or a loudspeaker, then record again.',
   recordDiskFull: 'The recording has stopped: the disk is full. What was recorded until now was kept.',
   recordDiskSlow: 'The recording has stopped: the disk is too slow. What was recorded until now was kept.',
   recordFailed: 'The recording has stopped: {0}',

@@ -67,7 +67,7 @@ export class Recording {
         announce(say('recordOn'));
       } catch (error) {
         this.#recorder = null;
-        const ways = reasonOf(error) === 'needs_click' ? [{ key: 'recordStart', act: () => void this.start(folder) }] : [];
+        const ways = ['needs_click', 'no_sound_output'].includes(reasonOf(error)) ? [{ key: 'recordStart', act: () => void this.start(folder) }] : [];
         alert(wordsOf(error), ways);
       }
     });

@@ -54,6 +54,7 @@ const REASONS = {
   too_many: 'tooMany',
   no_common_codec: 'noCodec',
   needs_click: 'recordNeedsClick',
+  no_sound_output: 'recordNoSound',
   disk_full: 'recordDiskFull',
   disk_slow: 'recordDiskSlow',
   write_failed: 'recordFailed',

@@ -70,6 +70,7 @@ export const ZH = {
   recordOff: '录制已结束。',
   recorded: '已录制：{0}（{1} MB）',
   recordNeedsClick: '浏览器要求先在本页点击一下，才能录制声音。',
+  recordNoSound: '浏览器没有找到声音输出设备，无法混合声音。请连接耳机或扬声器后重新录制。',
   recordDiskFull: '录制已停止：磁盘已满。此前录制的内容已保留。',
   recordDiskSlow: '录制已停止：磁盘速度太慢。此前录制的内容已保留。',
   recordFailed: '录制已停止：{0}',

@@ -83,7 +83,8 @@ export class Recorder {
 
   /**
    * Begin. Rejects with INVALID_OPERATION (it runs already), ENV_NOT_SUPPORTED, or OPERATION_FAILED (`reason`
-   * "needs_click": the browser lets no sound run before a click in the page; "write_failed", "disk_full").
+   * "needs_click": the browser lets no sound run before a click in the page; "no_sound_output": it does not after one
+   * either, as Firefox without any loudspeaker; "write_failed", "disk_full").
    * @param {{name?: string, folder?: FileSystemDirectoryHandle | null}} [where] the files' name, without an ending;
    *   `folder` from `showDirectoryPicker()`; without it files go to the downloads when they are whole
    */
@@ -98,7 +99,9 @@ export class Recorder {
     try {
       this.#mix = new Mix();
       if (!(await this.#mix.start(CLICK_WAIT_MS))) {
-        throw new RtcError(ERROR_CODE.OPERATION_FAILED, 'recording: the browser wants a click in the page first', { reason: 'needs_click' });
+        throw navigator.userActivation?.hasBeenActive
+          ? new RtcError(ERROR_CODE.OPERATION_FAILED, 'recording: the browser finds no sound output', { reason: 'no_sound_output' })
+          : new RtcError(ERROR_CODE.OPERATION_FAILED, 'recording: the browser wants a click in the page first', { reason: 'needs_click' });
       }
       const { width = 1280, height = 720, frameRate = 15, background = '#12161c' } = this.#options;
       this.#screen = new Screen(width, height, background, (part) => this.#trackOf(part));

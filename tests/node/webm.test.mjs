@@ -39,6 +39,18 @@ test('another unit of time, a size of eight bytes', () => {
   assert.equal(bytes[hex(EBML + SEGMENT).length + 11], 7 + HOLE);
 });
 
+test('a length of 0 that is there already is the hole, wherever it stands', () => {
+  const zero = '4489 88 0000000000000000';
+  const places = '114d9b74 0100000000000000'; // of no element: Firefox
+  const head = hex(EBML + SEGMENT + places + '1549a966 0100000000000014 2ad7b183 0f4240' + zero + '4d8080' + REST);
+  const { bytes, at, unitMs } = leaveHole(head);
+  assert.deepEqual([bytes, unitMs], [head, 1]);
+  assert.deepEqual(bytes.subarray(at, at + HOLE), hex(zero));
+  const known = hex(EBML + SEGMENT + '114d9b74 81 00 1549a966 8b' + zero + REST);
+  assert.equal(leaveHole(known).bytes, known, 'nothing moves');
+  assert.equal(leaveHole(hex(EBML + SEGMENT + '1549a966 87 4489 84 00000000' + REST)), null, 'no room for a double');
+});
+
 test('headers of another form stay as they are', () => {
   assert.equal(leaveHole(new Uint8Array()), null);
   assert.equal(leaveHole(hex('00000018667479706d703432')), null, 'MP4');
@@ -56,6 +68,8 @@ test('any bytes: null or a header with a hole', () => {
     const head = header().slice(0, next() % (header().length + 1));
     for (let change = 0; change < next() % 4; change++) head[next() % Math.max(1, head.length)] = next() & 0xff;
     const found = leaveHole(head);
-    if (found) assert.equal(found.bytes.length, head.length + HOLE);
+    if (!found) continue;
+    assert.ok(found.bytes === head || found.bytes.length === head.length + HOLE);
+    assert.ok(found.at + HOLE <= found.bytes.length);
   }
 });
