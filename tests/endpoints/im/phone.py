@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Coroutine
 from typing import Any, Protocol, TypeVar
 
 import aiohttp
 
 from gateway.base.config import MessagesConfig
 from gateway.endpoints.im import Im, ImTimes
+from tests.endpoints.test_messages import until
 from tests.endpoints.world import APP, World
 
 ROOM = "55"
 TEXT = [{"MsgType": "TIMTextElem", "MsgContent": {"Text": "hello"}}]
-HOLD = 0.4
+HOLD = 0.15
 """Seconds that polls are held here; clients are told 60."""
 GROUPS = "v4/group_open_http_svc"
 T = TypeVar("T")
@@ -155,13 +156,24 @@ def im_of(world: World) -> Im:
     return im
 
 
-def hold_long(world: World) -> None:
-    """From now on polls are held so long that one which ends was answered."""
-    im_of(world).times = ImTimes(hold_s=60.0, error_s=0.05)
+async def hold(world: World, *polls: Coroutine[Any, Any, T]) -> list[asyncio.Task[T]]:
+    """Start polls, one after the other, and return when they are held: so long that one which ends was answered."""
+    im = im_of(world)
+    times, im.times = im.times, ImTimes(hold_s=60.0, error_s=0.05)
+    tasks = [await _held(im, poll) for poll in polls]
+    im.times = times
+    return tasks
+
+
+async def _held(im: Im, poll: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    expected = im.held + 1
+    task = asyncio.create_task(poll)
+    await until(lambda: im.held >= expected, 20)
+    return task
 
 
 async def soon(what: Awaitable[T]) -> T:
-    """Await what must not take as long as a poll is held."""
+    """Await what must not take as long as such a poll is held."""
     return await asyncio.wait_for(what, 20)
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
-from tests.endpoints.im.phone import GROUPS, ROOM, TEXT, Phone, hold_long, im_of, node, phones, soon
+from tests.endpoints.im.phone import GROUPS, ROOM, TEXT, Phone, hold, im_of, node, phones, soon
 
 NOTIFY = f"{GROUPS}/send_group_system_notification"
 LOGINS = "v4/im_open_login_svc"
@@ -79,9 +77,7 @@ async def test_users_are_imported_asked_about_and_sent_away() -> None:
         nick = {"From_Account": "dan", "ProfileItem": [{"Tag": "Tag_Profile_IM_Nick", "Value": "Daniel"}]}
         assert (await admin.post("v4/profile/portrait_set", nick))["ActionStatus"] == "OK"
         assert world.groups.accounts.profile(alice.world.key().app, "dan").nick == "Daniel"
-        hold_long(world)
-        pending = asyncio.create_task(alice.ask_own(0))
-        await asyncio.sleep(0.05)
+        (pending,) = await hold(world, alice.ask_own(0))
         assert (await admin.post(f"{LOGINS}/kick", {"Identifier": "alice"}))["ActionStatus"] == "OK"
         assert (await soon(pending))["ErrorCode"] == 91101
         assert (await admin.post(f"{LOGINS}/kick", {"Identifier": "nobody"}))["ActionStatus"] == "OK"

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from gateway.endpoints.im import sessions
-from tests.endpoints.im.phone import GROUPS, HOLD, ROOM, Phone, hold_long, im_of, node, phones, soon
+from tests.endpoints.im.phone import GROUPS, HOLD, ROOM, Phone, hold, im_of, node, phones, soon
 from tests.endpoints.world import World
 
 NICK, IMAGE = "Tag_Profile_IM_Nick", "Tag_Profile_IM_Image"
@@ -68,9 +68,7 @@ async def test_another_app_is_refused_by_number_and_a_login_is_good_in_its_own_o
 async def test_a_second_login_ends_the_first() -> None:
     async with node() as world:
         first = await Phone(world, "alice").login()
-        hold_long(world)
-        pending = asyncio.create_task(first.ask_own(0))
-        await asyncio.sleep(0.05)
+        (pending,) = await hold(world, first.ask_own(0))
         second = await Phone(world, "alice").login()
         assert (await soon(pending))["ErrorCode"] == 91101
         for path in ("v4/openim/longpolling", "v4/openim/authkey", f"{GROUPS}/quit_group"):
@@ -95,13 +93,9 @@ async def test_a_second_login_of_one_device_joins_again_and_hears_everything_onc
 async def test_logging_out_ends_the_polls_at_once_and_the_stay_in_the_group(command: str) -> None:
     async with node() as world:
         alice, bobby = await phones(world, "alice", "bobby")
-        times = im_of(world).times
-        hold_long(world)
-        own, group = asyncio.create_task(bobby.ask_own(0)), asyncio.create_task(bobby.poll())
-        await asyncio.sleep(0.05)
+        (own,), (group,) = await hold(world, bobby.ask_own(0)), await hold(world, bobby.poll())
         assert (await bobby.post(f"v4/openim/{command}", {"LongPollingId": None}))["ActionStatus"] == "OK"
         assert (await soon(own))["ErrorCode"] == 60008 and await soon(group) == []
-        im_of(world).times = times
         # Its page may poll once more before it hears of its success: that must not look like being kicked.
         assert (await bobby.ask_own(0))["ErrorCode"] == 60008
         assert (await bobby.say())["ErrorCode"] == 70003
@@ -137,9 +131,7 @@ async def test_who_is_silent_leaves_its_group_and_much_later_its_login_ends() ->
 async def test_a_poll_that_is_held_long_is_no_silence() -> None:
     async with node() as world:
         alice, _ = await phones(world, "alice", "bobby")
-        hold_long(world)
-        pending = asyncio.create_task(alice.ask_own(0))
-        await asyncio.sleep(0.05)
+        (pending,) = await hold(world, alice.ask_own(0))
         world.clock.ahead += sessions.SILENT_S + 20
         await Phone(world, "carol").login()
         assert "alice" in world.groups.members(world.key(55))

@@ -8,7 +8,8 @@ import json
 import pytest
 
 from gateway.endpoints.im import group_keys
-from tests.endpoints.im.phone import GROUPS, HOLD, POLL, ROOM, TEXT, Phone, hold_long, im_of, node, phones, soon
+from tests.endpoints.im.phone import GROUPS, HOLD, POLL, ROOM, TEXT, Phone, hold, im_of, node, phones, soon
+from tests.endpoints.test_messages import until
 
 
 async def elapsed(what: asyncio.Task[object]) -> float:
@@ -36,10 +37,10 @@ async def test_bodies_are_json_whatever_their_type_and_slashes_may_repeat() -> N
 async def test_messages_come_to_all_the_sender_too_oldest_first() -> None:
     async with node() as world:
         alice, bobby = await phones(world, "alice", "bobby")
-        pending = asyncio.create_task(bobby.poll())
-        await asyncio.sleep(0.05)
+        await bobby.poll()
+        (pending,) = await hold(world, bobby.poll())
         assert (await alice.say())["MsgSeq"] == 1
-        (entry,) = await pending
+        (entry,) = await soon(pending)
         assert (entry["Event"], entry["From_Account"], entry["MsgBody"]) == (3, "alice", TEXT)
         assert (entry["ToGroupId"], entry["MsgRandom"], entry["GroupInfo"]["GroupName"]) == (ROOM, 1, ROOM)
         # What is said while nobody polls waits.
@@ -62,22 +63,21 @@ async def test_quiet_polls_are_held_end_before_what_clients_were_told_and_carry_
         for timeout in (60, None, "60", -1, True):
             own = asyncio.create_task(alice.ask_own(0, Timeout=timeout))
             assert await elapsed(own) >= HOLD * 0.9 and own.result()["ErrorCode"] == 60008
-        hold_long(world)
-        assert (await soon(alice.ask_own(0, Timeout=1)))["ErrorCode"] == 60008, "who asks for a second waits no longer"
+        (own,) = await hold(world, alice.ask_own(0, Timeout=1))
+        assert (await soon(own))["ErrorCode"] == 60008, "who asks for a second waits no longer"
 
 
 @pytest.mark.quirk(8, 14)
 async def test_a_repeated_join_gives_a_fresh_key_and_nothing_twice_or_never() -> None:
     async with node() as world:
         alice, bobby = await phones(world, "alice", "bobby")
-        loop = asyncio.create_task(bobby.ask(bobby.key, bobby.start))
-        await asyncio.sleep(0.05)
+        (loop,) = await hold(world, bobby.ask(bobby.key, bobby.start))
         old, start = bobby.key, bobby.start
         await bobby.join()
         assert bobby.key != old
         # Until the new key is used the old one goes on: the answer to the join may never arrive.
         await alice.say(number=1)
-        answer = await loop
+        answer = await soon(loop)
         assert [entry["MsgSeq"] for entry in answer["RspMsgList"]] == [1]
         await alice.say(number=2)
         # Now both loops run. What the old one has not got comes by the new one, and the old one holds.
@@ -113,33 +113,26 @@ async def test_two_polls_at_once_get_each_message_once_the_newer_first() -> None
     async with node() as world:
         alice, bobby = await phones(world, "alice", "bobby")
         await bobby.poll()
-        polls = [asyncio.create_task(bobby.ask(bobby.key, bobby.start)) for _ in range(2)]
-        await asyncio.sleep(0.05)
+        older, newer = await hold(world, *(bobby.ask(bobby.key, bobby.start) for _ in range(2)))
         await alice.say()
-        answers = await asyncio.gather(*polls)
-        assert sum(len(answer.get("RspMsgList", ())) for answer in answers) == 1
         # The older one's client may be gone without a word: it takes nothing from the newer.
-        assert "RspMsgList" in answers[1]
+        answer = await soon(newer)
+        assert [entry["MsgSeq"] for entry in answer["RspMsgList"]] == [1] and not older.done()
         # More than three are held shortly only.
-        hold_long(world)
-        polls = [asyncio.create_task(bobby.ask(bobby.key, answers[1]["NextSeq"])) for _ in range(6)]
+        polls = await hold(world, *(bobby.ask(bobby.key, answer["NextSeq"]) for _ in range(5)))
         done, held = await asyncio.wait(polls, timeout=20, return_when=asyncio.FIRST_COMPLETED)
         assert all("RspMsgList" not in poll.result() for poll in done) and len(held) >= 3
         await bobby.quit()
-        await soon(asyncio.gather(*held))
+        assert not any("RspMsgList" in answer for answer in await soon(asyncio.gather(older, *held)))
 
 
 @pytest.mark.quirk(6)
 async def test_quitting_answers_the_poll_at_once_and_the_old_key_stays_empty() -> None:
     async with node() as world:
         alice, bobby = await phones(world, "alice", "bobby")
-        times = im_of(world).times
-        hold_long(world)
-        pending = asyncio.create_task(alice.poll())
-        await asyncio.sleep(0.05)
+        (pending,) = await hold(world, alice.poll())
         await alice.quit()
         assert await soon(pending) == []
-        im_of(world).times = times
         await bobby.say()
         quiet = asyncio.create_task(alice.ask(alice.key, alice.start))
         assert await elapsed(quiet) >= HOLD * 0.9 and "RspMsgList" not in quiet.result()
@@ -157,10 +150,9 @@ async def test_after_a_group_has_ended_its_polls_are_held_and_empty() -> None:
         alice, bobby = await Phone(world, "alice").login(), await Phone(world, "bobby").login()
         await alice.create()
         await bobby.join()
-        pending = asyncio.create_task(bobby.poll())
-        await asyncio.sleep(0.05)
+        (pending,) = await hold(world, bobby.poll())
         assert (await alice.post(f"{GROUPS}/destroy_group", {"GroupId": ROOM}))["ActionStatus"] == "OK"
-        (entry,) = await pending
+        (entry,) = await soon(pending)
         assert entry["Event"] == 5 and entry["MsgBody"]["ReportType"] == 5
         assert entry["From_Account"] == "@TIM#SYSTEM" and entry["GroupInfo"] and entry["ToGroupId"] == ROOM
         for _ in range(2):
@@ -173,13 +165,12 @@ async def test_a_device_holds_its_two_polls_and_asks_for_other_things_meanwhile(
     async with node() as world:
         alice, bobby = await phones(world, "alice", "bobby")
         await bobby.poll()
-        own, group = asyncio.create_task(bobby.listen()), asyncio.create_task(bobby.poll())
-        await asyncio.sleep(0.05)
+        own, group = await hold(world, bobby.listen(), bobby.poll())
         assert (await bobby.post("v4/openim/authkey", {}))["IpList"] == []
         await alice.write("bobby", 7)
         await alice.say()
-        assert [event["Event"] for event in await own] == [9]
-        assert [entry["Event"] for entry in await group] == [3]
+        assert [event["Event"] for event in await soon(own)] == [9]
+        assert [entry["Event"] for entry in await soon(group)] == [3]
 
 
 async def test_a_poll_whose_client_is_gone_takes_nothing() -> None:
@@ -190,14 +181,11 @@ async def test_a_poll_whose_client_is_gone_takes_nothing() -> None:
         body = json.dumps({"StartSeq": bobby.start, "HoldTime": 90, "Key": bobby.key}).encode()
         head = f"POST /{POLL}?sdkappid=1400000001 HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
         writer.write(head.encode() + body)
-        await writer.drain()
-        await asyncio.sleep(0.05)
-        pending = asyncio.create_task(bobby.ask(bobby.key, bobby.start))
-        await asyncio.sleep(0.05)
+        await until(lambda: im_of(world).held == 1)
+        (pending,) = await hold(world, bobby.ask(bobby.key, bobby.start))
         writer.transport.abort()
-        await asyncio.sleep(0.05)
         await alice.say()
-        assert [entry["MsgSeq"] for entry in (await pending)["RspMsgList"]] == [1]
+        assert [entry["MsgSeq"] for entry in (await soon(pending))["RspMsgList"]] == [1]
         del reader
 
 
@@ -222,13 +210,9 @@ async def test_more_than_a_batch_comes_in_several_and_what_nobody_fetches_is_bou
 async def test_held_polls_end_well_when_the_server_stops() -> None:
     async with node() as world:
         (alice,) = await phones(world, "alice")
-        hold_long(world)
-        polls = [
-            asyncio.create_task(alice.post(POLL, {"StartSeq": 0, "HoldTime": 90, "Key": key}, identity=""))
-            for key in (alice.key, "unknown")
-        ]
-        own = asyncio.create_task(alice.ask_own(0))
-        await asyncio.sleep(0.1)
+        asked = ({"StartSeq": 0, "HoldTime": 90, "Key": key} for key in (alice.key, "unknown"))
+        polls = await hold(world, *(alice.post(POLL, body, identity="") for body in asked))
+        (own,) = await hold(world, alice.ask_own(0))
         im_of(world).goodbye()
         for answer in await soon(asyncio.gather(*polls)):
             assert answer["ActionStatus"] == "OK" and answer["Key"] and "RspMsgList" not in answer

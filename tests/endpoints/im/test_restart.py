@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
+import sqlite3
 from pathlib import Path
 
 import aiohttp
@@ -11,7 +13,9 @@ import pytest
 
 from gateway.endpoints.im import Im, ImTimes
 from gateway.rooms.groups import GroupSnapshot
+from gateway.services.store import FILE
 from tests.endpoints.im.phone import GROUPS, ROOM, Phone, node, phones, soon
+from tests.endpoints.test_messages import until
 from tests.endpoints.test_messages_restart import base, call, end, ports
 from tests.endpoints.world import World
 from tests.test_app import Served
@@ -26,6 +30,13 @@ class Running:
 
     def sig(self, user: str) -> str:
         return str(call(self.server, "get_login_info", userID=user)["userSig"])
+
+
+def written(data: Path) -> dict[str, int]:
+    """How many rows there are."""
+    with contextlib.closing(sqlite3.connect(f"file:{data / FILE}?mode=ro", uri=True)) as db:
+        tables = ("messages", "directs", "profiles", "logins")
+        return {table: db.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0] for table in tables}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])
@@ -55,7 +66,9 @@ async def test_logins_keys_and_messages_over_an_end_of_the_server(tmp_path: Path
             await alice.say(number=2)  # bobby does not poll any more
             await alice.listen()
             held = asyncio.create_task(alice.ask_own(alice.notice_seq))
-            await asyncio.sleep(1.2)  # what is older than half a second outlives a kill
+            # What was written down outlives a kill: that is all of it, within half a second or so.
+            there = {"messages": 2, "directs": 3, "profiles": 1, "logins": 2}
+            await until(lambda: written(tmp_path / "data") == there, 30)
             if number == signal.SIGKILL:
                 server.process.kill()
                 await asyncio.to_thread(server.process.wait)
