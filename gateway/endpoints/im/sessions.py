@@ -15,7 +15,7 @@ from gateway.rooms.groups import Accounts, LoginRecord
 from gateway.rooms.room import RoomKey
 
 MAX_SESSIONS: Final = 20000
-MAX_ENDED: Final = 20000
+MAX_ENDED: Final = 5000
 """Logins that have ended and whose polls are still answered as such."""
 MAX_AGE_S: Final = 7200.0
 SILENT_S: Final = 180.0
