@@ -218,6 +218,7 @@ class Gateway:
             await web.SockSite(runner, sock, ssl_context=self._tls.context).start()
         log.info("HTTP on port %d%s", self.ports.http, f", HTTPS on {self.ports.https}" if self.ports.https else "")
         self._tasks.start(self._tick(), "tick")
+        self._tasks.start(im.run(), "old IM")
         self._tasks.start(store.run(self.directory, self.groups), "store")
         # First of all when stopping: who is here now is here at the next start, and not seen to leave.
         self._stop.append(functools.partial(store.aclose, self.directory, self.groups))

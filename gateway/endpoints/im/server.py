@@ -30,7 +30,6 @@ from gateway.endpoints.im.waiters import Waiters
 from gateway.rooms.moderation import ADMINISTRATORS
 from gateway.rooms.room import check_user_id
 
-MAX_HELD: Final = 40000
 SWEEP_S: Final = 10.0
 _UNREADABLE: Final = 3
 """Code of a ticket that is none of ours."""
@@ -97,6 +96,12 @@ class Im:
 
     def now_ms(self) -> int:
         return int(self._wall() * 1000)
+
+    async def run(self) -> None:
+        """Look after those who are not there any more, also when nobody asks for anything; until cancelled."""
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            self._sweep()
 
     def goodbye(self) -> None:
         """The server stops: held polls end well, with what there is."""
