@@ -27,6 +27,8 @@ const JOIN_MS = 2000;
  * @typedef {{ sdkAppID?: number | string, userID: string, userSig: string, roomID?: number | string,
  *   privateMapKey?: string, nickName?: string }} Login
  * @typedef {import('./outbox.js').Sent} Sent
+ * @typedef {{ audio: boolean, video: boolean, words: boolean, by: string }} Mutes what a moderator has muted of us; `by`: who said
+ *   so last
  * @typedef {{
  *   login: (again: boolean) => void,
  *   refused: (refusal: Refusal) => void,
@@ -35,6 +37,7 @@ const JOIN_MS = 2000;
  *   messages: (entries: Entry[]) => void,
  *   c2c: (entries: Entry[]) => void,
  *   event: (tag: string, code: number | string, detail: any) => void,
+ *   muted: (mutes: Mutes) => void,
  *   kicked: (reason: string) => void,
  *   joined: () => void,
  *   parted: (refusal: Refusal) => void,
@@ -68,6 +71,7 @@ class Im {
         messages: () => {},
         c2c: () => {},
         event: () => {},
+        muted: () => {},
         kicked: () => {},
         joined: () => {},
         parted: () => {},
@@ -247,6 +251,9 @@ class Im {
       case 'tip':
         // Who came, who went: said once, to those who are there, and counted nowhere.
         this._on.messages([tipEntry(frame)]);
+        break;
+      case 'muted':
+        this._on.muted({ audio: !!frame.audio, video: !!frame.video, words: !!frame.words, by: String(frame.by || '') });
         break;
       case 'kicked':
         this._giveUp(LOST);

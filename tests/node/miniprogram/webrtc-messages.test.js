@@ -57,6 +57,15 @@ describe('messages', () => {
     expect(shown.map((message) => [message.getSeq(), message.getSubType()])).toEqual([[2, 2], [3, 0]]);
   });
 
+  test('what a moderator mutes and gives back is an event of the room', async () => {
+    const made = await scene.enter({});
+    const muted = { audio: true, video: false, words: false, by: 'alice' };
+    scene.world.socket.receive({ cmd: 'muted', ...muted });
+    scene.world.socket.receive({ cmd: 'muted', ...muted, audio: false });
+    expect(made.told('muted').map(({ code, detail }) => [code, detail])).toEqual([[0, muted], [0, { ...muted, audio: false }]]); // prettier-ignore
+    expect(made.errors()).toEqual([]);
+  });
+
   test('a tip is a message of subtype 2', async () => {
     const made = await scene.enter({});
     const detail = { OpType: 1, Operator_Account: 'bob', List_Account: ['bob'] };

@@ -47,6 +47,7 @@ const ENDINGS = {
  * @typedef {{
  *   settings: () => Settings,
  *   failed: (code: number, detail: string) => void,
+ *   muted: (mutes: import('../../utils/im.js').Mutes) => void,
  *   imEvent: import('./im_handler.js').Fire,
  * }} Host
  */
@@ -209,6 +210,7 @@ class Call {
         this.im.refused(refusal);
         this._ended(ERROR.ROOM, `the room refuses us: ${refusal.message} (${refusal.code})`);
       },
+      muted: (mutes) => this._host.muted(mutes),
       kicked: (reason) => {
         this.im.kicked(reason);
         this._ended(ERROR.ROOM, reason);

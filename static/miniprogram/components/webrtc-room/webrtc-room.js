@@ -18,6 +18,7 @@ const room = roomComponent(
       {
         settings: () => Object.assign({}, component.data, { server: serverOf(component.data.serverDomain) }),
         failed: (code, detail) => component.triggerEvent('RoomEvent', { tag: 'error', code, detail }),
+        muted: (mutes) => component.triggerEvent('RoomEvent', { tag: 'muted', code: 0, detail: mutes }),
         imEvent: (tag, code, detail) => component.triggerEvent('IMEvent', { tag, code, detail }),
       },
       screen,

@@ -125,10 +125,18 @@ Page({
   /** @param {any} event */
   onRoomEvent(event) {
     const { tag, code, detail } = event.detail;
+    if (tag === 'muted') this.showMutes(detail);
     if (tag !== 'error') return;
     const said = this.data.words[ERRORS.webrtc[code]] || String(code);
     if (code === -8) this.setData({ notice: said });
     else this.fail(`${said} (${detail})`);
+  },
+
+  /** @param {import('../../utils/im.js').Mutes} mutes */
+  showMutes({ audio, video, words: typing }) {
+    const { words } = this.data;
+    const taken = [audio && words.yourSound, video && words.yourPicture, typing && words.yourWords].filter(Boolean);
+    this.setData({ notice: taken.length ? `${words.muted}${taken.join(words.and)}` : words.unmuted });
   },
 
   /** @param {any} event */
