@@ -268,7 +268,8 @@ async def test_inspect_shows_what_the_bridge_does() -> None:
             assert (seen["viewers"], seen["players"]) == (1, 0)
 
             assert (await sender.publish())["ok"]
-            await until(lambda: world.streams.open("8888_1001_alice").audio.live, 10)
+            own = world.streams.open("8888_1001_alice")
+            await until(lambda: own.audio.live and own.video.live, 20)
             seen = await alice.request("inspect", userId="alice")
             assert (seen["source"], seen["audio"]) == ("webrtc", {"codec": "Opus", "bridge": None})
             codec = seen["video"]["codec"]
