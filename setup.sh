@@ -39,7 +39,7 @@ if [ "$extra" = test ]; then
     PATH="$PATH:/usr/sbin:/sbin"
     missing=""
     for tool in chromium firefox-esr ffmpeg rtmpdump obs:obs-studio Xvfb:xvfb gst-launch-1.0:gstreamer1.0-tools \
-        ip:iproute2 nft:nftables conntrack zbarimg:zbar-tools; do
+        ip:iproute2 nft:nftables conntrack zbarimg:zbar-tools curl; do
         command -v "${tool%%:*}" >/dev/null || missing="$missing ${tool##*:}"
     done
     # … and what has no command, by package.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -32,7 +31,6 @@ def matches(printed: str, expected: str) -> bool:
     return re.fullmatch(".*".join(re.escape(part) for part in expected.split("…")), printed.strip()) is not None
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 @pytest.mark.parametrize(("section", "least"), [(5, 13), (6, 7)])
 async def test_every_example_runs(section: int, least: int) -> None:
     world = World()
